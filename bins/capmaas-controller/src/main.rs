@@ -1,0 +1,2 @@
+//! capmaas-controller
+fn main() {}

@@ -1,0 +1,2 @@
+//! capmaasctl
+fn main() {}

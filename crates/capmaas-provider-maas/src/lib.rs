@@ -1,0 +1,1 @@
+//! capmaas-provider-maas
