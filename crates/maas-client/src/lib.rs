@@ -1,1 +1,115 @@
-//! maas-client
+//! Client of the [Canonical MAAS](https://maas.io) REST API 2.0, for MAAS 3.4 to 3.8.
+//!
+//! # What it is
+//! Typed calls, honest errors. A [`Client`] holds a URL and an API key and gives a handle per group of
+//! calls (`client.machines()`, `client.dns_resources()`, …). Every group is a trait ([`Machines`],
+//! [`DnsResources`], …), so that programs can be tested with mocks (feature `mock`). Errors say what
+//! happened, in MAAS's words, and what may be concluded from it: see [`error`].
+//!
+//! # What it is not
+//! No policy: it chooses no machine, waits for no deployment and repeats no write that might act twice.
+//! No Kubernetes. No API v3 (which has no machine life cycle yet).
+//!
+//! # How data flows
+//! ```text
+//! typed request ─► Form (never JSON) ─► signed http::Request ─► tower Service ─► whole body ─► typed reply
+//!                        └ operation table: deadline class, effect ┘ └ hyper+rustls, or your own    └ Error
+//! ```
+//! Nonce and time of a signature come from a [`StampSource`], jitter from an injected
+//! `fastrand::Rng`, deadlines are tokio time: a program that injects all three and its own service runs
+//! the same way every time.
+//!
+//! # A whole program
+//! Over the network one writes `Client::builder("http://maas.example:5240/MAAS", &key)?.build()?`.
+//! Here a closure stands in for MAAS:
+//! ```
+//! use bytes::Bytes;
+//! use http_body_util::Full;
+//! use maas_client::{AllocateRequest, Client, DeployRequest, ErrorKind, Machines as _};
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let maas = tower::service_fn(|request: http::Request<Full<Bytes>>| async move {
+//!         let (status, body) = match request.uri().query() {
+//!             Some("op=allocate") => (200, r#"{"system_id": "wt67ch", "hostname": "node01", "status": 10}"#),
+//!             Some("op=deploy") => (200, r#"{"system_id": "wt67ch", "hostname": "node01", "status": 9}"#),
+//!             _ => (404, "No Machine matches the given query."),
+//!         };
+//!         http::Response::builder().status(status).body(Full::new(Bytes::from(body)))
+//!     });
+//!     let client = Client::builder("http://localhost:5240/MAAS", "consumer:token:secret")?
+//!         .build_with_service(maas);
+//!
+//!     let request = AllocateRequest { tags: vec!["gpu".into()], agent_name: Some("job-7".into()), ..Default::default() };
+//!     let machine = client.machines().allocate(&request).await?;
+//!     let deploy = DeployRequest {
+//!         distro_series: Some("ubuntu/noble".into()),
+//!         user_data: Some(b"#cloud-config\n".to_vec()),
+//!         ..Default::default()
+//!     };
+//!     let machine = client.machines().deploy(&machine.system_id, &deploy).await?;
+//!     println!("{} is {}", machine.hostname, machine.status);
+//!
+//!     let gone = client.machines().read(&"zzzzzz".parse()?).await.unwrap_err();
+//!     assert_eq!(gone.kind(), ErrorKind::NotFound);
+//!     Ok(())
+//! }
+//! ```
+
+mod base_url;
+mod call;
+mod client;
+mod dns;
+pub mod error;
+mod form;
+mod ids;
+mod key;
+mod limits;
+mod machine;
+mod machine_requests;
+mod machines;
+mod oauth;
+pub mod operation;
+mod places;
+mod region;
+mod status;
+mod transport;
+mod wire;
+
+pub use base_url::{BaseUrl, UrlError};
+pub use client::{BuildError, Client, ClientBuilder};
+pub use dns::{
+    CreateDnsResource, DnsAddress, DnsFilter, DnsName, DnsNameError, DnsRecord, DnsResource,
+    DnsResources, DnsResourcesClient, Domain, Domains, DomainsClient,
+};
+#[cfg(any(test, feature = "mock"))]
+pub use dns::{MockDnsResources, MockDomains};
+pub use error::{ClockSkew, Disposition, Error, ErrorKind, Result};
+pub use ids::{
+    BootResourceId, DnsResourceId, DomainId, EventId, IdError, InterfaceId, PoolId, SubnetId,
+    SystemId, ZoneId,
+};
+pub use key::{ApiKey, ApiKeyError};
+pub use limits::{Deadlines, RetryPolicy};
+pub use machine::{
+    DiscoveredAddress, DomainRef, Interface, InterfaceLink, Machine, PoolRef, SubnetRef, ZoneRef,
+};
+pub use machine_requests::{
+    AllocateRequest, DeployRequest, MachineFilter, PowerOffMode, ReleaseRequest, UpdateMachine,
+};
+#[cfg(any(test, feature = "mock"))]
+pub use machines::MockMachines;
+pub use machines::{Machines, MachinesClient};
+pub use oauth::{Stamp, StampSource, SystemStamps};
+pub use operation::{CallClass, Effect, Operation};
+#[cfg(any(test, feature = "mock"))]
+pub use places::{MockPools, MockTags, MockZones};
+pub use places::{Pool, Pools, PoolsClient, Tag, Tags, TagsClient, Zone, Zones, ZonesClient};
+pub use region::{
+    BootResource, BootResources, BootResourcesClient, Event, EventFilter, EventLevel, Events,
+    EventsClient, User, Users, UsersClient, Version, Versions, VersionsClient,
+};
+#[cfg(any(test, feature = "mock"))]
+pub use region::{MockBootResources, MockEvents, MockUsers, MockVersions};
+pub use status::{MachineStatus, PowerState};
+pub use transport::{BoxError, NotSent, RequestBody, ResponseBody, Transport, erase};

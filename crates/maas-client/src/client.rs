@@ -1,0 +1,307 @@
+//! The client and its builder.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tower::Service;
+
+use crate::base_url::{BaseUrl, UrlError};
+use crate::dns::{DnsResourcesClient, DomainsClient};
+use crate::error::Error;
+use crate::key::{ApiKey, ApiKeyError};
+use crate::limits::{Deadlines, RetryPolicy};
+use crate::machines::MachinesClient;
+use crate::oauth::{Stamp, StampSource, SystemStamps};
+use crate::operation::CallClass;
+use crate::places::{PoolsClient, TagsClient, ZonesClient};
+use crate::region::{BootResourcesClient, EventsClient, UsersClient, VersionsClient};
+use crate::transport::{BoxError, RequestBody, Transport, erase};
+use crate::wire::{self, Proxy};
+
+/// Why a client can't be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The URL.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// The key.
+    #[error(transparent)]
+    Key(#[from] ApiKeyError),
+    /// The certificates given or found can't be used.
+    #[error("can't set up TLS: {0}")]
+    Tls(String),
+    /// The proxy, given or from the environment, can't be used.
+    #[error("can't use the proxy: {0}")]
+    Proxy(String),
+}
+
+/// Collects what a [`Client`] needs; only URL and key are mandatory.
+pub struct ClientBuilder {
+    base: BaseUrl,
+    key: ApiKey,
+    deadlines: Deadlines,
+    retry: RetryPolicy,
+    stamps: Arc<dyn StampSource>,
+    rng: fastrand::Rng,
+    reply_limit: usize,
+    ca_pem: Option<Vec<u8>>,
+    proxy: Proxy,
+}
+
+impl ClientBuilder {
+    /// Deadlines per class of call.
+    pub fn deadlines(mut self, deadlines: Deadlines) -> Self {
+        self.deadlines = deadlines;
+        self
+    }
+
+    /// How long connecting (DNS, TCP, proxy, TLS) may take; 5 s unless set.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.deadlines.connect = timeout;
+        self
+    }
+
+    /// How calls are repeated; [`RetryPolicy::none`] switches it off.
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// Source of nonces and times; the system's unless set.
+    pub fn stamps(mut self, source: impl StampSource) -> Self {
+        self.stamps = Arc::new(source);
+        self
+    }
+
+    /// Source of jitter; seeded at random unless set.
+    pub fn rng(mut self, rng: fastrand::Rng) -> Self {
+        self.rng = rng;
+        self
+    }
+
+    /// Largest answer in bytes; 512 MiB unless set (a full list has 15 to 35 KB per machine).
+    pub fn reply_limit(mut self, bytes: usize) -> Self {
+        self.reply_limit = bytes;
+        self
+    }
+
+    /// Certificates (PEM) to trust *instead of* the system's. Only for [`ClientBuilder::build`].
+    pub fn ca_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.ca_pem = Some(pem.into());
+        self
+    }
+
+    /// Connects directly, whatever HTTP_PROXY, HTTPS_PROXY and NO_PROXY say.
+    pub fn no_proxy(mut self) -> Self {
+        self.proxy = Proxy::None;
+        self
+    }
+
+    /// Connects through this `http://[user:password@]host:port` proxy instead of the environment's:
+    /// CONNECT for https, the whole URL in the request line for http.
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.proxy = Proxy::Url(url.into());
+        self
+    }
+
+    /// A client over hyper and rustls (ring). Needs a tokio runtime when calls are made.
+    pub fn build(self) -> Result<Client, BuildError> {
+        if !self.base.is_https() && !self.base.is_loopback() {
+            tracing::warn!(url = %self.base, "the MAAS API key goes over the network unencrypted (http)");
+        }
+        let transport = wire::transport(
+            &self.base,
+            self.ca_pem.as_deref(),
+            &self.proxy,
+            self.deadlines.connect,
+        )?;
+        Ok(self.over(transport))
+    }
+
+    /// A client over any service: a simulator, a recorder, a fault injector, another HTTP stack.
+    pub fn build_with_service<S, B>(self, service: S) -> Client
+    where
+        S: Service<http::Request<RequestBody>, Response = http::Response<B>>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send + 'static,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.over(erase(service))
+    }
+
+    fn over(self, transport: Transport) -> Client {
+        Client(Arc::new(Shared {
+            base: self.base,
+            key: self.key,
+            transport,
+            deadlines: self.deadlines,
+            retry: self.retry,
+            stamps: self.stamps,
+            rng: Mutex::new(self.rng),
+            reply_limit: self.reply_limit,
+        }))
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("url", &self.base.as_str())
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Shared {
+    base: BaseUrl,
+    key: ApiKey,
+    transport: Transport,
+    deadlines: Deadlines,
+    retry: RetryPolicy,
+    stamps: Arc<dyn StampSource>,
+    rng: Mutex<fastrand::Rng>,
+    reply_limit: usize,
+}
+
+/// A MAAS region and a key. Cheap to clone; clones share connections.
+///
+/// Calls are grouped as MAAS groups them; each group is a trait with a handle that implements it:
+/// `client.machines()` is a [`MachinesClient`], which implements [`crate::Machines`]. Programs take
+/// the trait (`impl Machines`, `Arc<dyn Machines>`) and can be tested with its mock.
+#[derive(Clone)]
+pub struct Client(Arc<Shared>);
+
+impl Client {
+    /// Starts with URL (any form of [`BaseUrl`]) and key (`consumer:token:secret`).
+    pub fn builder(url: &str, api_key: &str) -> Result<ClientBuilder, BuildError> {
+        Ok(Self::builder_for(url.parse()?, api_key.parse()?))
+    }
+
+    /// Starts with URL and key already checked.
+    pub fn builder_for(base: BaseUrl, key: ApiKey) -> ClientBuilder {
+        ClientBuilder {
+            base,
+            key,
+            deadlines: Deadlines::default(),
+            retry: RetryPolicy::default(),
+            stamps: Arc::new(SystemStamps),
+            rng: fastrand::Rng::new(),
+            reply_limit: 512 * 1024 * 1024,
+            ca_pem: None,
+            proxy: Proxy::Environment,
+        }
+    }
+
+    /// A client over a service with defaults for everything else.
+    pub fn with_service<S, B>(base: BaseUrl, key: ApiKey, service: S) -> Self
+    where
+        S: Service<http::Request<RequestBody>, Response = http::Response<B>>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send + 'static,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self::builder_for(base, key).build_with_service(service)
+    }
+
+    /// Root of the API.
+    pub fn base_url(&self) -> &BaseUrl {
+        &self.0.base
+    }
+
+    /// Machines.
+    pub fn machines(&self) -> MachinesClient {
+        MachinesClient(self.clone())
+    }
+
+    /// DNS names and their addresses.
+    pub fn dns_resources(&self) -> DnsResourcesClient {
+        DnsResourcesClient(self.clone())
+    }
+
+    /// DNS domains.
+    pub fn domains(&self) -> DomainsClient {
+        DomainsClient(self.clone())
+    }
+
+    /// Availability zones.
+    pub fn zones(&self) -> ZonesClient {
+        ZonesClient(self.clone())
+    }
+
+    /// Resource pools.
+    pub fn pools(&self) -> PoolsClient {
+        PoolsClient(self.clone())
+    }
+
+    /// Tags.
+    pub fn tags(&self) -> TagsClient {
+        TagsClient(self.clone())
+    }
+
+    /// Images.
+    pub fn boot_resources(&self) -> BootResourcesClient {
+        BootResourcesClient(self.clone())
+    }
+
+    /// Version and capabilities.
+    pub fn version(&self) -> VersionsClient {
+        VersionsClient(self.clone())
+    }
+
+    /// Users.
+    pub fn users(&self) -> UsersClient {
+        UsersClient(self.clone())
+    }
+
+    /// Events.
+    pub fn events(&self) -> EventsClient {
+        EventsClient(self.clone())
+    }
+
+    pub(crate) fn key(&self) -> &ApiKey {
+        &self.0.key
+    }
+
+    pub(crate) fn transport(&self) -> Transport {
+        self.0.transport.clone()
+    }
+
+    pub(crate) fn deadline(&self, class: CallClass) -> Duration {
+        self.0.deadlines.of(class)
+    }
+
+    pub(crate) fn reply_limit(&self) -> usize {
+        self.0.reply_limit
+    }
+
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.0.stamps.stamp()
+    }
+
+    pub(crate) fn retry_wait(&self, error: &Error, attempts: u32) -> Option<Duration> {
+        let mut rng = self.0.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.retry.wait(error, attempts, &mut rng)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("url", &self.0.base.as_str())
+            .field("key", &self.0.key)
+            .finish_non_exhaustive()
+    }
+}

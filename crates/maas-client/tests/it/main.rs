@@ -1,0 +1,8 @@
+//! The client against recorded answers of a real MAAS and against sockets.
+
+#![allow(clippy::unwrap_used)] // clippy's exception for tests does not see the functions tests share
+
+mod loopback;
+mod recordings;
+mod refusals;
+mod secrets;
