@@ -1,1 +1,95 @@
-//! maas-sim
+//! A simulated Canonical MAAS region, modelled on MAAS 3.7.3 and its REST API 2.0.
+//!
+//! **What it is.** [`Region`] is a state machine without I/O and clock: [`Region::handle`] takes the time and an HTTP
+//! request and gives the HTTP response; [`Region::tick`] lets happen what is due. Same seed, same requests, same times:
+//! same answers, byte for byte. Two shells make it usable: [`SharedRegion`] is a `tower::Service` for clients in the
+//! same process, [`serve`] speaks HTTP/1.1 on a socket.
+//!
+//! **What it is not.** No name server, no DHCP, no images, no VM hosts, no API v3. Operations that a real region has
+//! and this one lacks are answered 501, counted in [`Region::unsimulated`], never faked. What runs on a deployed
+//! machine is somebody else's part: [`Region::take_happenings`] tells when a machine booted and with which user data.
+//!
+//! **How data flows.**
+//! ```text
+//! request ─► route ─► sign-in ─► handler ─► tables ─► reply
+//!                                   └► agenda ─► tick ─► tables, events, happenings ─► whoever simulates the machines
+//! knobs (methods of Region, or control endpoints) ─► tables          tables ─(after a while)─► published names ─► resolve
+//! ```
+//!
+//! ```
+//! use bytes::Bytes;
+//! use maas_sim::{ADMIN_KEY, Config, Happening, Region, Status};
+//!
+//! let mut region = Region::new(Config::lab(3));
+//! let mut now: jiff::Timestamp = "2026-11-23T12:00:00Z".parse()?;
+//! let key: Vec<&str> = ADMIN_KEY.split(':').collect();
+//! let mut nonce = 0;
+//! let mut post = |region: &mut Region, now: jiff::Timestamp, path: &str, form: &str| {
+//!     nonce += 1;
+//!     let sign = format!(
+//!         "OAuth oauth_version=\"1.0\", oauth_signature_method=\"PLAINTEXT\", oauth_consumer_key=\"{}\", oauth_token=\"{}\", \
+//!          oauth_signature=\"%26{}\", oauth_nonce=\"{nonce}\", oauth_timestamp=\"{}\"",
+//!         key[0], key[1], key[2], now.as_second(),
+//!     );
+//!     let request = http::Request::post(format!("/MAAS/api/2.0/{path}"))
+//!         .header("authorization", sign)
+//!         .header("content-type", "application/x-www-form-urlencoded")
+//!         .body(Bytes::copy_from_slice(form.as_bytes()))
+//!         .unwrap();
+//!     region.handle(now, request)
+//! };
+//!
+//! let answer = post(&mut region, now, "machines/?op=allocate", "agent_name=me&cpu_count=4");
+//! assert_eq!(answer.status(), 200);
+//! let machine: serde_json::Value = serde_json::from_slice(answer.body())?;
+//! let id = machine["system_id"].as_str().unwrap();
+//! post(&mut region, now, &format!("machines/{id}/?op=deploy"), "user_data=I2Nsb3VkLWNvbmZpZwo=");
+//! while let Some(due) = region.tick(now) {
+//!     if region.machine(id).unwrap().status == Status::Deployed { break }
+//!     now = due;
+//! }
+//! let booted = region.take_happenings().into_iter().find_map(|h| match h {
+//!     Happening::Booted { user_data, addresses, .. } => Some((user_data, addresses)),
+//!     _ => None,
+//! });
+//! let (user_data, addresses) = booted.unwrap();
+//! assert_eq!(user_data.unwrap(), "#cloud-config\n");
+//! assert_eq!(addresses.len(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod auth;
+mod config;
+pub mod control;
+mod dns;
+mod events;
+mod filter;
+mod form;
+mod hands;
+mod hardware;
+mod images;
+mod inventory;
+mod knobs;
+mod life;
+mod machines;
+mod net;
+mod places;
+mod region;
+mod reply;
+mod route;
+mod shell;
+mod state;
+mod status;
+mod timeline;
+mod view;
+
+pub use auth::FAKE_SECRET;
+pub use config::{
+    ADMIN_KEY, Config, ConfigError, ConfigErrorKind, DiskSpec, Durations, ImageSpec, MachineSpec,
+    PlaceSpec, SubnetSpec, USER_KEY, UserSpec,
+};
+pub use knobs::{KnobError, KnobErrorKind, MachineState};
+pub use region::{Happening, Outage, Region, RequestRecord};
+pub use shell::{ClockFn, SharedRegion, ShellError, ShellErrorKind, serve};
+pub use state::Bmc;
+pub use status::Status;

@@ -1,0 +1,506 @@
+//! What a region consists of at the start: users, machines, places, networks, images, and how long things take.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use serde::Deserialize;
+
+/// Why an inventory was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The YAML text does not fit the shape.
+    #[error("inventory: {0}")]
+    Syntax(String),
+    /// Two parts of the inventory contradict each other.
+    #[error("inventory: {0}")]
+    Inconsistent(String),
+}
+
+/// Kind of a [`ConfigError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfigErrorKind {
+    /// Text that is not YAML of the expected shape.
+    Syntax,
+    /// References to things that the inventory does not have.
+    Inconsistent,
+}
+
+impl ConfigError {
+    /// What kind of error this is.
+    #[must_use]
+    pub fn kind(&self) -> ConfigErrorKind {
+        match self {
+            ConfigError::Syntax(_) => ConfigErrorKind::Syntax,
+            ConfigError::Inconsistent(_) => ConfigErrorKind::Inconsistent,
+        }
+    }
+}
+
+/// The whole inventory of a region. Every field has a default, so a small YAML is enough.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Seed of everything that is random (system ids, generated names).
+    pub seed: u64,
+    /// Version that `version/` shows; 3.7.3 is what the simulator models.
+    pub version: String,
+    /// Creation time of the initial inventory.
+    #[serde(deserialize_with = "parsed")]
+    pub epoch: Timestamp,
+    /// Users with their API keys.
+    pub users: Vec<UserSpec>,
+    /// Machines, in order of their internal ids.
+    pub machines: Vec<MachineSpec>,
+    /// Availability zones; `default` is added when missing.
+    pub zones: Vec<PlaceSpec>,
+    /// Resource pools; `default` is added when missing.
+    pub pools: Vec<PlaceSpec>,
+    /// Tags by name; tags named by machines are added when missing.
+    pub tags: Vec<String>,
+    /// DNS domains; the first is the default domain. `maas` when empty.
+    pub domains: Vec<String>,
+    /// Subnets; machines take AUTO addresses from the first.
+    pub subnets: Vec<SubnetSpec>,
+    /// Boot images.
+    pub images: Vec<ImageSpec>,
+    /// How long things take.
+    pub durations: Durations,
+}
+
+/// A MAAS user.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserSpec {
+    /// Name, as in `owner` of a machine.
+    pub username: String,
+    /// Administrator (`is_superuser`).
+    #[serde(default)]
+    pub admin: bool,
+    /// API keys `consumer:token:secret`.
+    pub api_keys: Vec<String>,
+}
+
+/// A zone or a pool.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlaceSpec {
+    /// Name, unique among its kind.
+    pub name: String,
+    /// Free text.
+    #[serde(default)]
+    pub description: String,
+}
+
+/// A block device.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiskSpec {
+    /// Size in decimal gigabytes.
+    pub size_gb: u64,
+    /// Tags that `storage=` constraints match, e.g. `ssd`.
+    #[serde(default)]
+    pub tags: Vec<String>,
+}
+
+/// A machine of the inventory.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MachineSpec {
+    /// `system_id`; made from the seed when absent.
+    pub system_id: Option<String>,
+    /// Host name, unique in the region.
+    pub hostname: String,
+    /// Domain name; the default domain when absent.
+    pub domain: Option<String>,
+    /// `amd64/generic`, or `amd64` which means the same.
+    pub architecture: String,
+    /// Cores.
+    pub cpu_count: u32,
+    /// Memory in MiB.
+    pub memory: u64,
+    /// Disks; the first carries the root file system.
+    pub disks: Vec<DiskSpec>,
+    /// Zone by name.
+    pub zone: String,
+    /// Pool by name.
+    pub pool: String,
+    /// Tags by name.
+    pub tags: Vec<String>,
+    /// Power driver; `manual` cannot be queried or switched.
+    pub power_type: String,
+    /// MAC of the boot interface; made from the position when absent.
+    pub mac: Option<String>,
+    /// Static addresses; when empty the boot interface has one AUTO link on the first subnet.
+    pub ips: Vec<IpAddr>,
+    /// Address that DHCP gave while commissioning, shown while there is no other.
+    pub observed_ip: Option<IpAddr>,
+    /// Status at the start as a list filter names it: `ready`, `new`, `broken` …
+    pub status: String,
+}
+
+impl Default for MachineSpec {
+    fn default() -> Self {
+        Self {
+            system_id: None,
+            hostname: String::new(),
+            domain: None,
+            architecture: "amd64/generic".to_owned(),
+            cpu_count: 8,
+            memory: 16_384,
+            disks: vec![DiskSpec {
+                size_gb: 200,
+                tags: vec!["ssd".to_owned()],
+            }],
+            zone: "default".to_owned(),
+            pool: "default".to_owned(),
+            tags: Vec::new(),
+            power_type: "ipmi".to_owned(),
+            mac: None,
+            ips: Vec::new(),
+            observed_ip: None,
+            status: "ready".to_owned(),
+        }
+    }
+}
+
+impl MachineSpec {
+    /// A usual machine of that name.
+    #[must_use]
+    pub fn named(hostname: impl Into<String>) -> Self {
+        Self {
+            hostname: hostname.into(),
+            ..Self::default()
+        }
+    }
+}
+
+/// A subnet that MAAS manages.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubnetSpec {
+    /// Name.
+    pub name: String,
+    /// Address block.
+    #[serde(deserialize_with = "parsed")]
+    pub cidr: IpNet,
+    /// Gateway, never handed out.
+    #[serde(default)]
+    pub gateway: Option<IpAddr>,
+    /// Dynamic (DHCP) range, first and last address: not used for AUTO addresses.
+    #[serde(default)]
+    pub dynamic: Option<(IpAddr, IpAddr)>,
+    /// Reserved range, first and last address: not used for AUTO addresses.
+    #[serde(default)]
+    pub reserved: Option<(IpAddr, IpAddr)>,
+}
+
+/// A boot image.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageSpec {
+    /// `os/series` for synced images; a plain name for uploaded ones (deployed as `custom/<name>`).
+    pub name: String,
+    /// Main architecture, e.g. `amd64`.
+    #[serde(default = "amd64")]
+    pub architecture: String,
+    /// Uploaded by a person instead of synced from a source.
+    #[serde(default)]
+    pub uploaded: bool,
+    /// Version alias that deploy accepts from 3.6 on, e.g. `22.04`.
+    #[serde(default)]
+    pub alias: Option<String>,
+    /// Kernels, the first is the one taken by default, e.g. `ga-22.04`. One row of `boot-resources/` each.
+    #[serde(default)]
+    pub kernels: Vec<String>,
+    /// `title` of the row.
+    #[serde(default)]
+    pub title: String,
+}
+
+fn amd64() -> String {
+    "amd64".to_owned()
+}
+
+/// How long things take. In YAML: seconds, fractions allowed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Durations {
+    /// From the answer to `deploy` until AUTO addresses show.
+    #[serde(deserialize_with = "seconds")]
+    pub addresses: Duration,
+    /// From the start of a deployment, or a `power_on`, until the machine has power.
+    #[serde(deserialize_with = "seconds")]
+    pub power_on: Duration,
+    /// From power until the ephemeral image runs.
+    #[serde(deserialize_with = "seconds")]
+    pub ephemeral: Duration,
+    /// Installation of the operating system to disk.
+    #[serde(deserialize_with = "seconds")]
+    pub installing: Duration,
+    /// Reboot into the installed system.
+    #[serde(deserialize_with = "seconds")]
+    pub reboot: Duration,
+    /// From that reboot until the system asks for its user data, which makes it Deployed.
+    #[serde(deserialize_with = "seconds")]
+    pub first_boot: Duration,
+    /// A whole deployment may take that long before MAAS gives up.
+    #[serde(deserialize_with = "seconds")]
+    pub deploy_watchdog: Duration,
+    /// From `power_off` until the machine is off.
+    #[serde(deserialize_with = "seconds")]
+    pub power_off: Duration,
+    /// From `release` of a running machine until it is off and Ready.
+    #[serde(deserialize_with = "seconds")]
+    pub release: Duration,
+    /// Releasing gives up after that long when the BMC does not answer.
+    #[serde(deserialize_with = "seconds")]
+    pub release_watchdog: Duration,
+    /// Quick erase of disks.
+    #[serde(deserialize_with = "seconds")]
+    pub quick_erase: Duration,
+    /// Full erase of disks.
+    #[serde(deserialize_with = "seconds")]
+    pub erase: Duration,
+    /// From a change until name servers answer accordingly.
+    #[serde(deserialize_with = "seconds")]
+    pub dns_publication: Duration,
+    /// Period in which MAAS asks each BMC for its power state.
+    #[serde(deserialize_with = "seconds")]
+    pub power_poll: Duration,
+}
+
+impl Default for Durations {
+    /// A server: about seven minutes to deploy, 20 s to release.
+    fn default() -> Self {
+        let s = Duration::from_secs;
+        Self {
+            addresses: s(2),
+            power_on: s(10),
+            ephemeral: s(90),
+            installing: s(180),
+            reboot: s(60),
+            first_boot: s(60),
+            deploy_watchdog: s(3600),
+            power_off: s(10),
+            release: s(20),
+            release_watchdog: s(300),
+            quick_erase: s(300),
+            erase: s(7200),
+            dns_publication: s(3),
+            power_poll: s(300),
+        }
+    }
+}
+
+impl Durations {
+    /// Everything happens before the next request; watchdogs and the power poll stay as they are.
+    #[must_use]
+    pub fn instant() -> Self {
+        let zero = Duration::ZERO;
+        Self {
+            addresses: zero,
+            power_on: zero,
+            ephemeral: zero,
+            installing: zero,
+            reboot: zero,
+            first_boot: zero,
+            power_off: zero,
+            release: zero,
+            quick_erase: zero,
+            erase: zero,
+            dns_publication: zero,
+            ..Self::default()
+        }
+    }
+
+    /// From `deploy` to Deployed.
+    #[must_use]
+    pub fn deployment(&self) -> Duration {
+        self.power_on + self.ephemeral + self.installing + self.reboot + self.first_boot
+    }
+}
+
+/// Reads a text with the type's own parser.
+fn parsed<'de, D: serde::Deserializer<'de>, T: std::str::FromStr<Err: std::fmt::Display>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    String::deserialize(deserializer)?
+        .parse()
+        .map_err(serde::de::Error::custom)
+}
+
+fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let value = f64::deserialize(deserializer)?;
+    Duration::try_from_secs_f64(value).map_err(serde::de::Error::custom)
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            version: "3.7.3".to_owned(),
+            // Any fixed instant will do; `jiff` cannot fail on it.
+            epoch: Timestamp::constant(1_767_225_600, 0),
+            users: vec![
+                UserSpec {
+                    username: "admin".to_owned(),
+                    admin: true,
+                    api_keys: vec![ADMIN_KEY.to_owned()],
+                },
+                UserSpec {
+                    username: "alice".to_owned(),
+                    admin: false,
+                    api_keys: vec![USER_KEY.to_owned()],
+                },
+            ],
+            machines: Vec::new(),
+            zones: Vec::new(),
+            pools: Vec::new(),
+            tags: Vec::new(),
+            domains: vec!["maas".to_owned()],
+            subnets: vec![lab_subnet()],
+            images: default_images(),
+            durations: Durations::default(),
+        }
+    }
+}
+
+/// API key of user `admin` in [`Config::default`] and [`Config::lab`].
+pub const ADMIN_KEY: &str =
+    "LabConsumerA000000:LabTokenKeyA000000:LabTokenSecretA00000000000000000";
+/// API key of user `alice`, who is no administrator, in [`Config::default`] and [`Config::lab`].
+pub const USER_KEY: &str = "LabConsumerB000000:LabTokenKeyB000000:LabTokenSecretB00000000000000000";
+
+fn lab_subnet() -> SubnetSpec {
+    let ip = |b, c, d| IpAddr::from([10, b, c, d]);
+    SubnetSpec {
+        name: "lab-net".to_owned(),
+        cidr: IpNet::new_assert(ip(10, 0, 0), 16),
+        gateway: Some(ip(10, 0, 1)),
+        dynamic: Some((ip(10, 192, 0), ip(10, 255, 254))),
+        reserved: Some((ip(10, 0, 2), ip(10, 0, 9))),
+    }
+}
+
+fn default_images() -> Vec<ImageSpec> {
+    let synced = |series: &str, version: &str| ImageSpec {
+        name: format!("ubuntu/{series}"),
+        architecture: amd64(),
+        uploaded: false,
+        alias: Some(version.to_owned()),
+        kernels: vec![format!("ga-{version}"), format!("hwe-{version}")],
+        title: format!("{series} LTS"),
+    };
+    let uploaded = ImageSpec {
+        name: "u-1804-0-k-11912-0".to_owned(),
+        architecture: amd64(),
+        uploaded: true,
+        alias: None,
+        kernels: Vec::new(),
+        title: "Ubuntu 18.04 with Kubernetes 1.19.12".to_owned(),
+    };
+    vec![synced("noble", "24.04"), synced("jammy", "22.04"), uploaded]
+}
+
+impl Config {
+    /// A ready lab: `node01` … of 8 cores and 16 GiB, domains `maas` (default) and `maas.sc`, three zones. Every
+    /// fourth machine is in `zone-a`, every eighth in `zone-b`, the rest in `default`.
+    #[must_use]
+    pub fn lab(machines: usize) -> Self {
+        let place = |name: &str| PlaceSpec {
+            name: name.to_owned(),
+            description: String::new(),
+        };
+        let width = machines.to_string().len().max(2);
+        let machines = (1..=machines)
+            .map(|n| {
+                let zone = match n % 8 {
+                    0 => "zone-b",
+                    4 => "zone-a",
+                    _ => "default",
+                };
+                let low = u32::try_from(n).unwrap_or(u32::MAX) % 16_000;
+                let observed = IpAddr::from(std::net::Ipv4Addr::from(0x0a0a_c000_u32 + low));
+                MachineSpec {
+                    zone: zone.to_owned(),
+                    observed_ip: Some(observed),
+                    ..MachineSpec::named(format!("node{n:0width$}"))
+                }
+            })
+            .collect();
+        Self {
+            machines,
+            zones: vec![place("default"), place("zone-a"), place("zone-b")],
+            domains: vec!["maas".to_owned(), "maas.sc".to_owned()],
+            ..Self::default()
+        }
+    }
+
+    /// Reads an inventory; absent parts take the defaults of [`Config::default`].
+    ///
+    /// ```
+    /// let config = maas_sim::Config::from_yaml("
+    /// seed: 7
+    /// domains: [maas, lab.example]
+    /// machines:
+    /// - {hostname: big, cpu_count: 64, memory: 262144, tags: [gpu]}
+    /// - {hostname: small}
+    /// durations: {installing: 5, reboot: 0.5}
+    /// ")?;
+    /// assert_eq!(config.machines.len(), 2);
+    /// # Ok::<(), maas_sim::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Text of another shape, machines that name zones, pools or domains that are not in the inventory.
+    pub fn from_yaml(text: &str) -> Result<Self, ConfigError> {
+        let config: Self =
+            serde_saphyr::from_str(text).map_err(|e| ConfigError::Syntax(e.to_string()))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks that references within the inventory resolve.
+    ///
+    /// # Errors
+    /// The first contradiction found.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |text: String| Err(ConfigError::Inconsistent(text));
+        let known = |places: &[PlaceSpec], name: &str| {
+            name == "default" || places.iter().any(|p| p.name == name)
+        };
+        for user in &self.users {
+            if let Some(key) = user.api_keys.iter().find(|k| k.split(':').count() != 3) {
+                return wrong(format!(
+                    "user {}: API key of {} characters is not consumer:token:secret",
+                    user.username,
+                    key.len()
+                ));
+            }
+        }
+        let mut names = std::collections::BTreeSet::new();
+        for m in &self.machines {
+            if m.hostname.is_empty() || !names.insert(m.hostname.to_ascii_lowercase()) {
+                return wrong(format!(
+                    "machine {:?}: hostname is empty or given twice",
+                    m.hostname
+                ));
+            }
+            if !known(&self.zones, &m.zone) {
+                return wrong(format!("machine {}: no zone {}", m.hostname, m.zone));
+            }
+            if !known(&self.pools, &m.pool) {
+                return wrong(format!("machine {}: no pool {}", m.hostname, m.pool));
+            }
+            if let Some(domain) = m.domain.as_ref().filter(|d| !self.domains.contains(d)) {
+                return wrong(format!("machine {}: no domain {domain}", m.hostname));
+            }
+            if crate::Status::from_filter(&m.status).is_none() {
+                return wrong(format!("machine {}: no status {}", m.hostname, m.status));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,183 @@
+//! Control endpoints under `/MAAS/sim/`: the knobs of [`Region`] over HTTP, JSON in and out, no sign-in.
+//!
+//! Machines are named by `system_id` or host name. Every answer is JSON: the result, `{}` for done, or
+//! `{"error": "…"}` with 400 or 404.
+//!
+//! | call | body | answer |
+//! |---|---|---|
+//! | `GET /MAAS/sim/counters` | | `{"counters": {op: n}, "reads": n, "writes": n, "unsimulated": {op: n}}` |
+//! | `GET /MAAS/sim/requests` | | `[{"number", "at", "method", "path", "operation", "status"}]` |
+//! | `POST /MAAS/sim/reset-counters` | | |
+//! | `GET /MAAS/sim/machines` | | `[{"system_id", "hostname", "fqdn", "zone", "status", "owner", "agent_name", "owner_data", "powered", "bmc", "locked", "addresses", "image", "deployment"}]` |
+//! | `GET /MAAS/sim/machines/{m}` | | one of these |
+//! | `POST /MAAS/sim/machines` | fields of an inventory machine, e.g. `{"hostname": "x"}` | `{"system_id"}` |
+//! | `DELETE /MAAS/sim/machines/{m}` | | |
+//! | `POST /MAAS/sim/machines/{m}/power-cord` | `{"plugged": false}` | |
+//! | `POST /MAAS/sim/machines/{m}/fail-next-deployment` | `{"error": "text"}` | |
+//! | `POST /MAAS/sim/machines/{m}/bmc` | `{"state": "works" \| "fails" \| "no_rack"}` | |
+//! | `POST /MAAS/sim/machines/{m}/lock` | `{"locked": true}` | |
+//! | `POST /MAAS/sim/machines/{m}/status` | `{"status": "rescue_mode"}` | |
+//! | `POST /MAAS/sim/machines/{m}/owner` | `{"owner": "alice" \| null}` | |
+//! | `POST /MAAS/sim/region` | `{"outage": "none" \| "unavailable" \| "refuse"}` | |
+//! | `POST /MAAS/sim/users/{u}` | `{"admin": false}` | |
+//! | `POST /MAAS/sim/users/{u}/keys` | `{"key": "a:b:c"}` | |
+//! | `DELETE /MAAS/sim/users/{u}/keys` | `{"key": "a:b:c"}`, or nothing for all | |
+//! | `POST /MAAS/sim/dns` | `{"fqdn": "x.maas", "addresses": ["10.0.0.1"]}` | `{"id"}` |
+//! | `GET /MAAS/sim/resolve?name=x.maas` | | `{"addresses": []}` |
+//! | `POST /MAAS/sim/tick` | | `{"now", "next"}` |
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::Status;
+use crate::config::MachineSpec;
+use crate::form::Params;
+use crate::knobs::{KnobError, KnobErrorKind, MachineState};
+use crate::region::{Outage, Region};
+use crate::state::Bmc;
+
+/// Where control endpoints live.
+pub const PREFIX: &str = "/MAAS/sim/";
+
+/// Answers a control call.
+pub(crate) fn handle(
+    region: &mut Region,
+    now: Timestamp,
+    request: &Request<Bytes>,
+) -> Response<Bytes> {
+    let (status, value) = match answer(region, now, request) {
+        Ok(value) => (StatusCode::OK, value),
+        Err(error) => {
+            let status = match error.kind() {
+                KnobErrorKind::NotFound => StatusCode::NOT_FOUND,
+                KnobErrorKind::Invalid => StatusCode::BAD_REQUEST,
+            };
+            (status, json!({"error": error.to_string()}))
+        }
+    };
+    let mut response = Response::new(Bytes::from(format!("{value:#}\n")));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        http::header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    response
+}
+
+fn answer(
+    region: &mut Region,
+    now: Timestamp,
+    request: &Request<Bytes>,
+) -> Result<Value, KnobError> {
+    let body: Value = if request.body().is_empty() {
+        json!({})
+    } else {
+        serde_json::from_slice(request.body())
+            .map_err(|e| KnobError::Invalid(format!("body: {e}")))?
+    };
+    let text = |key: &str| {
+        body[key]
+            .as_str()
+            .ok_or_else(|| KnobError::Invalid(format!("body: {key} must be a text")))
+    };
+    let flag = |key: &str| {
+        body[key]
+            .as_bool()
+            .ok_or_else(|| KnobError::Invalid(format!("body: {key} must be true or false")))
+    };
+    let path: Vec<&str> = request
+        .uri()
+        .path()
+        .trim_start_matches(PREFIX)
+        .trim_end_matches('/')
+        .split('/')
+        .collect();
+    match (request.method().as_str(), path.as_slice()) {
+        ("GET", ["counters"]) => Ok(json!({"counters": region.counters(), "reads": region.reads(), "writes": region.writes(), "unsimulated": region.unsimulated()})),
+        ("GET", ["requests"]) => Ok(region
+            .requests()
+            .iter()
+            .map(|r| json!({"number": r.number, "at": r.at.to_string(), "method": r.method, "path": r.path, "operation": r.operation, "status": r.status}))
+            .collect()),
+        ("GET", ["machines"]) => Ok(region.system_ids().iter().filter_map(|id| region.machine(id)).map(|m| machine(&m)).collect()),
+        ("GET", ["machines", name]) => region.machine(name).map(|m| machine(&m)).ok_or_else(|| KnobError::NoMachine((*name).to_owned())),
+        ("GET", ["resolve"]) => {
+            let query = Params::urlencoded(request.uri().query().unwrap_or("").as_bytes());
+            Ok(json!({"addresses": region.resolve(now, query.last("name").unwrap_or(""))}))
+        }
+        ("POST", ["machines"]) => {
+            let spec: MachineSpec = serde_json::from_value(body).map_err(|e| KnobError::Invalid(format!("body: {e}")))?;
+            Ok(json!({"system_id": region.add_machine(now, spec)?}))
+        }
+        ("DELETE", ["machines", name]) => region.remove_machine(now, name).map(|()| json!({})),
+        ("POST", ["machines", name, knob]) => {
+            match *knob {
+                "power-cord" => region.set_power_cord(now, name, flag("plugged")?)?,
+                "fail-next-deployment" => region.fail_next_deployment(now, name, text("error")?)?,
+                "bmc" => region.set_bmc(now, name, bmc(text("state")?)?)?,
+                "lock" => region.set_locked(now, name, flag("locked")?)?,
+                "status" => {
+                    let status = Status::from_filter(text("status")?).ok_or_else(|| KnobError::Invalid("body: status is not one of MAAS".to_owned()))?;
+                    region.set_status(now, name, status)?;
+                }
+                "owner" => region.set_owner(now, name, body["owner"].as_str())?,
+                other => return Err(KnobError::Invalid(format!("no control {other}"))),
+            }
+            Ok(json!({}))
+        }
+        ("POST", ["region"]) => {
+            let outage = match text("outage")? {
+                "none" => None,
+                "unavailable" => Some(Outage::Unavailable),
+                "refuse" => Some(Outage::Refuse),
+                other => return Err(KnobError::Invalid(format!("no outage {other}"))),
+            };
+            region.set_outage(now, outage);
+            Ok(json!({}))
+        }
+        ("POST", ["users", name]) => {
+            region.set_admin(name, flag("admin")?);
+            Ok(json!({}))
+        }
+        ("POST", ["users", name, "keys"]) => region.add_api_key(name, text("key")?).map(|()| json!({})),
+        ("DELETE", ["users", name, "keys"]) => region.revoke_api_keys(name, body["key"].as_str()).map(|()| json!({})),
+        ("POST", ["dns"]) => {
+            let addresses: Vec<IpAddr> = serde_json::from_value(body["addresses"].clone()).map_err(|e| KnobError::Invalid(format!("body: addresses: {e}")))?;
+            Ok(json!({"id": region.add_dns_resource(now, text("fqdn")?, &addresses)?}))
+        }
+        ("POST", ["reset-counters"]) => {
+            region.reset_counters();
+            Ok(json!({}))
+        }
+        ("POST", ["tick"]) => {
+            let next = region.tick(now);
+            Ok(json!({"now": region.now().to_string(), "next": next.map(|t| t.to_string())}))
+        }
+        (method, _) => Err(KnobError::Invalid(format!("no control {method} {}", request.uri().path()))),
+    }
+}
+
+fn bmc(text: &str) -> Result<Bmc, KnobError> {
+    match text {
+        "works" => Ok(Bmc::Works),
+        "fails" => Ok(Bmc::Fails),
+        "no_rack" => Ok(Bmc::NoRack),
+        other => Err(KnobError::Invalid(format!("no BMC state {other}"))),
+    }
+}
+
+fn machine(m: &MachineState) -> Value {
+    let bmc = match m.bmc {
+        Bmc::Works => "works",
+        Bmc::Fails => "fails",
+        Bmc::NoRack => "no_rack",
+    };
+    json!({
+        "system_id": m.system_id, "hostname": m.hostname, "fqdn": m.fqdn, "zone": m.zone, "status": m.status.filter_value(), "owner": m.owner, "agent_name": m.agent_name,
+        "owner_data": m.owner_data, "powered": m.powered, "bmc": bmc, "locked": m.locked, "addresses": m.addresses, "image": m.image, "deployment": m.deployment,
+    })
+}

@@ -1,0 +1,407 @@
+//! DNS resources, what name servers answer, and when (reference §5).
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::form::Params;
+use crate::places::parse_ttl;
+use crate::region::Region;
+use crate::reply::{Answer, Reply};
+use crate::route::Call;
+use crate::state::{AllocType, DnsResource, Due, IpRow};
+
+impl Region {
+    /// Addresses that the region's name servers answer for a name at that time.
+    pub fn resolve(&mut self, now: Timestamp, fqdn: &str) -> BTreeSet<IpAddr> {
+        self.tick(now);
+        self.published
+            .get(&canonical(fqdn))
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn resource_fqdn(&self, resource: &DnsResource) -> String {
+        let domain = self.domains.get(&resource.domain).map_or("", |d| &d.name);
+        if resource.name == "@" {
+            domain.to_owned()
+        } else {
+            format!("{}.{domain}", resource.name)
+        }
+    }
+
+    pub(crate) fn answer_dns(&mut self, call: &Call) -> Answer {
+        if !call.is_single() {
+            return match call.method() {
+                "GET" => self.list_dns(&call.query),
+                _ => {
+                    call.admin_or(Reply::admins_only())?;
+                    self.create_dns(call)
+                }
+            };
+        }
+        let id = call
+            .key
+            .parse::<u64>()
+            .ok()
+            .filter(|id| self.dns.contains_key(id))
+            .ok_or_else(|| Reply::missing("DNSResource"))?;
+        match call.method() {
+            "GET" => Ok(Reply::json(&self.dns_json(id))),
+            "PUT" => {
+                call.admin_or(Reply::forbidden())?;
+                self.update_dns(id, call)
+            }
+            _ => {
+                call.admin_or(Reply::forbidden())?;
+                self.delete_dns(id);
+                Ok(Reply::no_content())
+            }
+        }
+    }
+
+    fn list_dns(&self, query: &Params) -> Answer {
+        let (mut name, mut domain) = (query.last("name").map(str::to_owned), None);
+        if let Some(text) = query.last("domain") {
+            domain = Some(
+                self.domain_spec(text)
+                    .ok_or_else(|| Reply::missing("Domain"))?,
+            );
+        }
+        // Ignored when one of the others is given.
+        if let Some(fqdn) = query
+            .last("fqdn")
+            .filter(|_| name.is_none() && domain.is_none())
+        {
+            let (label, id) = self.split_fqdn(fqdn)?;
+            name = Some(label);
+            domain = Some(id);
+        }
+        let rrtype = query.last("rrtype").filter(|t| !t.is_empty());
+        let mut hits: Vec<(u64, &str, u64)> = self
+            .dns
+            .iter()
+            .filter(|(_, r)| {
+                name.as_ref().is_none_or(|n| *n == r.name) && domain.is_none_or(|d| d == r.domain)
+            })
+            // Only address records are simulated, and `rrtype` looks at the others.
+            .filter(|_| rrtype.is_none())
+            .map(|(id, r)| (r.domain, r.name.as_str(), *id))
+            .collect();
+        hits.sort_unstable();
+        let mut shown: Vec<Value> = hits
+            .into_iter()
+            .map(|(_, _, id)| self.dns_json(id))
+            .collect();
+        if query.string_bool("all")? {
+            shown.extend(self.implicit_records(name.as_deref(), domain));
+        }
+        Ok(Reply::list(shown))
+    }
+
+    /// What machines themselves get, shown with `all=true` under the id -1.
+    fn implicit_records(&self, name: Option<&str>, domain: Option<u64>) -> Vec<Value> {
+        let wanted = |m: &&crate::state::Machine| {
+            name.is_none_or(|n| n == m.hostname) && domain.is_none_or(|d| d == m.domain)
+        };
+        let mut shown = Vec::new();
+        for m in self.machines.values().filter(wanted) {
+            let records: Vec<Value> = self
+                .machine_addresses(m)
+                .into_iter()
+                .map(|ip| {
+                    let rrtype = if ip.is_ipv4() { "A" } else { "AAAA" };
+                    json!({"system_id": m.system_id, "node_type": 0, "user_id": null, "dnsresource_id": null, "ttl": null, "rrtype": rrtype, "rrdata": ip, "dnsdata_id": null})
+                })
+                .collect();
+            if !records.is_empty() {
+                shown.push(json!({"id": -1, "fqdn": self.fqdn(m), "address_ttl": null, "ip_addresses": null, "resource_records": records, "resource_uri": "/MAAS/api/2.0/dnsresources/-1/"}));
+            }
+        }
+        shown
+    }
+
+    /// Label and domain: a domain's own name is its `@`, everything else is cut at the first dot.
+    fn split_fqdn(&self, fqdn: &str) -> Result<(String, u64), Reply> {
+        let fqdn = fqdn.strip_suffix('.').unwrap_or(fqdn);
+        if let Some((id, _)) = self.domains.iter().find(|(_, d)| d.name == fqdn) {
+            return Ok(("@".to_owned(), *id));
+        }
+        let (label, domain) = fqdn.split_once('.').unwrap_or((fqdn, ""));
+        let id = self
+            .domains
+            .iter()
+            .find(|(_, d)| d.name == domain)
+            .map(|(id, _)| *id)
+            .ok_or_else(|| Reply::missing("Domain"))?;
+        Ok((label.to_owned(), id))
+    }
+
+    fn check_name(&self, own: Option<u64>, name: &str, domain: u64) -> Result<(), Reply> {
+        let label = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+            && !name.starts_with('-')
+            && !name.ends_with('-')
+            && !name.is_empty();
+        if !label && name != "@" && name != "*" {
+            return Err(Reply::invalid(
+                "__all__",
+                format!("Invalid dnsresource name: {name}."),
+            ));
+        }
+        let taken = self
+            .dns
+            .iter()
+            .any(|(id, r)| Some(*id) != own && r.domain == domain && r.name == name);
+        if taken {
+            Err(Reply::invalid(
+                "__all__",
+                "Labels must be unique within their zone.",
+            ))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn create_dns(&mut self, call: &Call) -> Answer {
+        let data = &call.form.data;
+        let (name, domain) = match (data.last("name"), data.last("domain"), data.last("fqdn")) {
+            (Some(name), Some(domain), _) => (
+                name.to_owned(),
+                self.domain_spec(domain)
+                    .ok_or_else(|| Reply::missing("Domain"))?,
+            ),
+            (_, _, Some(fqdn)) => self.split_fqdn(fqdn)?,
+            (None, _, None) => return Err(Reply::text(500, "'name'")),
+            (_, None, None) => return Err(Reply::text(500, "'domain'")),
+        };
+        let address_ttl = parse_ttl(data, "address_ttl")?.flatten();
+        self.check_name(None, &name, domain)?;
+        let wanted = self.parse_addresses(data.last("ip_addresses").unwrap_or(""))?;
+        let ips = self.link_addresses(wanted, &call.caller.user);
+        let id = self.next_id("dns");
+        self.dns.insert(
+            id,
+            DnsResource {
+                name,
+                domain,
+                address_ttl,
+                ips,
+            },
+        );
+        self.touch_resource(id);
+        Ok(Reply::json(&self.dns_json(id)))
+    }
+
+    fn update_dns(&mut self, id: u64, call: &Call) -> Answer {
+        let data = &call.form.data;
+        let Some((mut name, mut domain, last)) = self
+            .dns
+            .get(&id)
+            .map(|r| (r.name.clone(), r.domain, r.ips.last().copied()))
+        else {
+            return Err(Reply::missing("DNSResource"));
+        };
+        if let Some(fqdn) = data
+            .last("fqdn")
+            .filter(|_| !data.has("name") && !data.has("domain"))
+        {
+            (name, domain) = self.split_fqdn(fqdn)?;
+        }
+        if let Some(text) = data.last("name") {
+            text.clone_into(&mut name);
+        }
+        if let Some(text) = data.last("domain") {
+            domain = self
+                .domain_spec(text)
+                .ok_or_else(|| Reply::missing("Domain"))?;
+        }
+        let ttl = parse_ttl(data, "address_ttl")?;
+        self.check_name(Some(id), &name, domain)?;
+        let ips = match data.last("ip_addresses") {
+            Some(text) => {
+                let wanted = self.parse_addresses(text)?;
+                self.link_addresses(wanted, &call.caller.user)
+            }
+            // The form's default is a list of which only the last survives: a bug of theirs that clients must know.
+            None => last.into_iter().collect(),
+        };
+        self.touch_resource(id);
+        if let Some(resource) = self.dns.get_mut(&id) {
+            resource.name = name;
+            resource.domain = domain;
+            resource.ips = ips;
+            resource.address_ttl = ttl.unwrap_or(resource.address_ttl);
+        }
+        self.touch_resource(id);
+        Ok(Reply::json(&self.dns_json(id)))
+    }
+
+    /// Deletes; user-reserved addresses go too unless something else uses them (3.6.2 and later).
+    fn delete_dns(&mut self, id: u64) {
+        self.touch_resource(id);
+        let Some(resource) = self.dns.remove(&id) else {
+            return;
+        };
+        for row in resource.ips {
+            let shared = self.dns.values().any(|r| r.ips.contains(&row));
+            if !shared
+                && self
+                    .ips
+                    .get(&row)
+                    .is_some_and(|r| r.alloc == AllocType::UserReserved && r.machine.is_none())
+            {
+                self.remove_ip(row);
+            }
+        }
+    }
+
+    fn parse_addresses(&self, text: &str) -> Result<Vec<Wanted>, Reply> {
+        text.split_whitespace()
+            .map(|item| match (item.parse::<u64>(), item.parse::<IpAddr>()) {
+                (Ok(id), _) => self
+                    .ips
+                    .contains_key(&id)
+                    .then_some(Wanted::Row(id))
+                    .ok_or_else(|| Reply::missing("StaticIPAddress")),
+                (_, Ok(ip)) => Ok(Wanted::Ip(ip)),
+                _ => Err(Reply::text(
+                    500,
+                    format!("failed to detect a valid IP address from '{item}'"),
+                )),
+            })
+            .collect()
+    }
+
+    /// Links rows that have the address, whatever they are, and makes user-reserved rows for the others.
+    fn link_addresses(&mut self, wanted: Vec<Wanted>, user: &str) -> BTreeSet<u64> {
+        let mut rows = BTreeSet::new();
+        for item in wanted {
+            let row = match item {
+                Wanted::Row(id) => id,
+                Wanted::Ip(ip) => match self.by_ip.get(&ip) {
+                    Some(row) => *row,
+                    None => {
+                        let subnet = self.subnet_of(ip);
+                        self.insert_ip(IpRow {
+                            alloc: AllocType::UserReserved,
+                            ip: Some(ip),
+                            subnet,
+                            machine: None,
+                            user: Some(user.to_owned()),
+                            created: self.now,
+                            probing: false,
+                        })
+                    }
+                },
+            };
+            rows.insert(row);
+        }
+        rows
+    }
+
+    /// Adds an address to the resource of that name, made when missing.
+    pub(crate) fn add_to_resource(&mut self, name: &str, domain: u64, row: u64) {
+        let found = self
+            .dns
+            .iter()
+            .find(|(_, r)| r.name == name && r.domain == domain)
+            .map(|(id, _)| *id);
+        let id = found.unwrap_or_else(|| {
+            let id = self.next_id("dns");
+            self.dns.insert(
+                id,
+                DnsResource {
+                    name: name.to_owned(),
+                    domain,
+                    address_ttl: None,
+                    ips: BTreeSet::new(),
+                },
+            );
+            id
+        });
+        if let Some(resource) = self.dns.get_mut(&id) {
+            resource.ips.insert(row);
+        }
+        self.touch_resource(id);
+    }
+
+    /// The name of a resource changed its answer, or is about to.
+    pub(crate) fn touch_resource(&mut self, id: u64) {
+        if let Some(fqdn) = self.dns.get(&id).map(|r| self.resource_fqdn(r)) {
+            self.touch_name(&fqdn);
+        }
+    }
+
+    /// Every resource with that address row.
+    pub(crate) fn touch_resources_of(&mut self, row: u64) {
+        let ids: Vec<u64> = self
+            .dns
+            .iter()
+            .filter(|(_, r)| r.ips.contains(&row))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ids {
+            self.touch_resource(id);
+        }
+    }
+
+    /// The machine's own name.
+    pub(crate) fn touch_machine_names(&mut self, id: u64) {
+        if let Some(fqdn) = self.machines.get(&id).map(|m| self.fqdn(m)) {
+            self.touch_name(&fqdn);
+        }
+    }
+
+    fn touch_name(&mut self, fqdn: &str) {
+        if self.dns_dirty.is_empty() {
+            let after = self.durations.dns_publication;
+            self.schedule(after, Due::Publish);
+        }
+        self.dns_dirty.insert(canonical(fqdn));
+    }
+
+    /// Name servers load what is true now of the names that changed.
+    pub(crate) fn publish(&mut self) {
+        for name in std::mem::take(&mut self.dns_dirty) {
+            let mut answer: BTreeSet<IpAddr> = BTreeSet::new();
+            for resource in self
+                .dns
+                .values()
+                .filter(|r| canonical(&self.resource_fqdn(r)) == name)
+            {
+                answer.extend(
+                    resource
+                        .ips
+                        .iter()
+                        .filter_map(|id| self.ips.get(id))
+                        .filter(|r| !r.probing)
+                        .filter_map(|r| r.ip),
+                );
+            }
+            let machine = name
+                .split('.')
+                .next()
+                .and_then(|host| self.by_hostname.get(host))
+                .and_then(|id| self.machines.get(id));
+            if let Some(machine) = machine.filter(|m| canonical(&self.fqdn(m)) == name) {
+                answer.extend(self.machine_addresses(machine));
+            }
+            if answer.is_empty() {
+                self.published.remove(&name);
+            } else {
+                self.published.insert(name, answer);
+            }
+        }
+    }
+}
+
+enum Wanted {
+    Row(u64),
+    Ip(IpAddr),
+}
+
+fn canonical(fqdn: &str) -> String {
+    fqdn.trim_end_matches('.').to_ascii_lowercase()
+}

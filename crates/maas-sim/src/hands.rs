@@ -1,0 +1,336 @@
+//! Operations of people and controllers on a machine in its present state: power, abort, marks, annotations.
+
+use serde_json::json;
+
+use crate::Status;
+use crate::life::{by, no_rack};
+use crate::region::Region;
+use crate::reply::{Answer, Reply};
+use crate::route::Call;
+use crate::state::{Bmc, Level, PowerState, Step};
+
+impl Region {
+    pub(crate) fn power_on(&mut self, id: u64, call: &Call) -> Answer {
+        self.may_edit(id, call)?;
+        let post = &call.form.post;
+        let user_data = post
+            .last("user_data")
+            .filter(|d| !d.is_empty())
+            .map(str::to_owned);
+        let Some(machine) = self.machine_mut(id) else {
+            return Err(Reply::missing("Machine"));
+        };
+        if machine.owner.is_none() {
+            return Err(Reply::text(
+                409,
+                "Can't start node: it hasn't been allocated.",
+            ));
+        }
+        match machine.bmc {
+            Bmc::Works => {}
+            Bmc::NoRack => return Err(no_rack()),
+            Bmc::Fails => {
+                let name = machine.hostname.clone();
+                self.event(
+                    id,
+                    Level::Error,
+                    "Failed to power on node",
+                    "BMC never transitioned from off to on.",
+                    None,
+                );
+                return Err(Reply::text(
+                    500,
+                    format!(
+                        "PowerActionError: Failed to power {name}. BMC never transitioned from off to on."
+                    ),
+                ));
+            }
+        }
+        // What was stored for the next boot is replaced, by nothing if nothing is given.
+        machine.user_data = user_data;
+        let (status, manual, again) = (
+            machine.status,
+            !machine.has_bmc(),
+            machine.ephemeral && machine.status == Status::Deployed,
+        );
+        let text = by(call, post);
+        self.event(
+            id,
+            Level::Debug,
+            "User powering up node",
+            text,
+            Some(&call.caller.user),
+        );
+        if matches!(status, Status::Allocated | Status::Reserved) {
+            self.start_deployment(id, call)?;
+            return self.shown(id);
+        }
+        if manual {
+            return Ok(Reply::null());
+        }
+        let on = self.durations.power_on;
+        self.schedule_step(id, on, Step::SwitchedOn);
+        if again {
+            let after = on + self.durations.ephemeral + self.durations.first_boot;
+            self.schedule_step(id, after, Step::EphemeralAgain);
+        }
+        self.shown(id)
+    }
+
+    pub(crate) fn power_off(&mut self, id: u64, call: &Call) -> Answer {
+        self.may_edit(id, call)?;
+        let Some(machine) = self.machines.get(&id) else {
+            return Err(Reply::missing("Machine"));
+        };
+        if !machine.has_bmc() {
+            return Ok(Reply::null());
+        }
+        match machine.bmc {
+            Bmc::Works => {}
+            Bmc::NoRack => return Err(no_rack()),
+            Bmc::Fails => {
+                let name = machine.hostname.clone();
+                self.event(
+                    id,
+                    Level::Error,
+                    "Failed to power off node",
+                    "BMC never transitioned from on to off.",
+                    None,
+                );
+                return Err(Reply::text(
+                    500,
+                    format!(
+                        "PowerActionError: Failed to power {name}. BMC never transitioned from on to off."
+                    ),
+                ));
+            }
+        }
+        let text = by(call, &call.form.post);
+        self.event(
+            id,
+            Level::Debug,
+            "User powering down node",
+            text,
+            Some(&call.caller.user),
+        );
+        let off = self.durations.power_off;
+        self.schedule_step(id, off, Step::SwitchedOff);
+        self.shown(id)
+    }
+
+    pub(crate) fn query_power_state(&mut self, id: u64, call: &Call) -> Answer {
+        self.may_see(id, call)?;
+        let Some(machine) = self.machine_mut(id) else {
+            return Err(Reply::missing("Machine"));
+        };
+        if !machine.has_bmc() {
+            return Ok(Reply::json(&json!({"state": "unknown"})));
+        }
+        match machine.bmc {
+            Bmc::Works => {
+                machine.power_state = if machine.is_on() {
+                    PowerState::On
+                } else {
+                    PowerState::Off
+                };
+                Ok(Reply::json(&json!({"state": machine.power_state.name()})))
+            }
+            Bmc::NoRack => Err(no_rack()),
+            Bmc::Fails => {
+                machine.power_state = PowerState::Error;
+                Err(Reply::text(
+                    500,
+                    "PowerActionError: Connection timed out while performing power action.",
+                ))
+            }
+        }
+    }
+
+    pub(crate) fn abort(&mut self, id: u64, call: &Call) -> Answer {
+        self.may_edit(id, call)?;
+        let Some(machine) = self.machine_mut(id) else {
+            return Err(Reply::missing("Machine"));
+        };
+        let what = match machine.status {
+            Status::Deploying => "Aborted deployment",
+            Status::Commissioning => "Aborted commissioning",
+            Status::DiskErasing => "Aborted disk erasing",
+            Status::Testing => "Aborted testing",
+            other => {
+                return Err(Reply::text(
+                    409,
+                    format!(
+                        "Cannot abort in current state: node {} is in state {other}.",
+                        machine.system_id
+                    ),
+                ));
+            }
+        };
+        machine.epoch += 1;
+        if machine.status == Status::Deploying {
+            self.wipe(id);
+        }
+        let text = by(call, &call.form.post);
+        self.event(
+            id,
+            Level::Debug,
+            "User aborting operation",
+            text,
+            Some(&call.caller.user),
+        );
+        self.event(id, Level::Info, what, "", None);
+        let off = self.durations.power_off;
+        self.schedule_step(id, off, Step::AbortDone);
+        self.shown(id)
+    }
+
+    pub(crate) fn mark_broken(&mut self, id: u64, call: &Call) -> Answer {
+        self.may_edit(id, call)?;
+        let post = &call.form.post;
+        let Some(machine) = self.machines.get(&id) else {
+            return Err(Reply::missing("Machine"));
+        };
+        // Only the owner may, administrator or not.
+        if machine.owner.as_deref() != Some(call.caller.user.as_str()) {
+            return Err(Reply::forbidden());
+        }
+        let (status, was_on) = (machine.status, machine.is_on());
+        let reason = post
+            .last("comment")
+            .or_else(|| post.last("error_description"))
+            .unwrap_or("")
+            .to_owned();
+        if status.is_releasable() {
+            self.wipe(id);
+            self.free_auto(id);
+            if let Some(machine) = self.machine_mut(id) {
+                machine.agent_name.clear();
+                machine.os = None;
+                machine.hwe_kernel = None;
+                machine.netboot = true;
+                machine.epoch += 1;
+                if !was_on {
+                    machine.owner = None;
+                    machine.owner_data.clear();
+                }
+            }
+            if was_on {
+                let off = self.durations.power_off;
+                self.schedule_step(id, off, Step::SwitchedOff);
+            }
+        }
+        self.event(
+            id,
+            Level::Error,
+            "Marking node broken",
+            reason.clone(),
+            Some(&call.caller.user),
+        );
+        if let Some(machine) = self.machine_mut(id) {
+            machine.error_description = reason;
+        }
+        self.set_machine_status(id, Status::Broken);
+        self.shown(id)
+    }
+
+    pub(crate) fn mark_fixed(&mut self, id: u64, call: &Call) -> Answer {
+        call.admin_or(Reply::forbidden())?;
+        self.may_edit(id, call)?;
+        let Some(machine) = self.machine_mut(id) else {
+            return Err(Reply::missing("Machine"));
+        };
+        if machine.status != Status::Broken {
+            return Err(Reply::text(409, "Can't mark a non-broken node as 'Ready'."));
+        }
+        machine.error_description.clear();
+        machine.os = None;
+        machine.owner = None;
+        machine.owner_data.clear();
+        let text = by(call, &call.form.post);
+        self.event(
+            id,
+            Level::Debug,
+            "User marking node fixed",
+            text,
+            Some(&call.caller.user),
+        );
+        self.set_machine_status(id, Status::Ready);
+        self.shown(id)
+    }
+
+    pub(crate) fn lock(&mut self, id: u64, call: &Call, lock: bool) -> Answer {
+        self.may_edit_locked(id, call)?;
+        let Some(machine) = self.machine_mut(id) else {
+            return Err(Reply::missing("Machine"));
+        };
+        if lock && machine.locked {
+            return Err(Reply::text(409, "Machine is already locked"));
+        }
+        if lock && !matches!(machine.status, Status::Deploying | Status::Deployed) {
+            return Err(Reply::text(
+                409,
+                "Can't lock, node is not deployed or deploying",
+            ));
+        }
+        if !lock && !machine.locked {
+            return Err(Reply::text(409, "Machine is not locked"));
+        }
+        machine.locked = lock;
+        let text = by(call, &call.form.post);
+        self.event(
+            id,
+            Level::Debug,
+            if lock {
+                "User locking node"
+            } else {
+                "User unlocking node"
+            },
+            text,
+            Some(&call.caller.user),
+        );
+        self.shown(id)
+    }
+
+    pub(crate) fn set_owner_data(&mut self, id: u64, call: &Call) -> Answer {
+        self.may_edit(id, call)?;
+        let Some(machine) = self.machine_mut(id) else {
+            return Err(Reply::missing("Machine"));
+        };
+        if machine.owner.as_deref() != Some(call.caller.user.as_str()) {
+            return Err(Reply::text(
+                409,
+                "Cannot set workload annotation: it hasn't been acquired.",
+            ));
+        }
+        let pairs: Vec<(&str, &str)> = call
+            .form
+            .post
+            .pairs()
+            .filter(|(key, _)| *key != "op")
+            .collect();
+        for (key, _) in &pairs {
+            if key.is_empty()
+                || !key
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
+            {
+                return Err(Reply::text(500, "Invalid character in key name"));
+            }
+            let length = key.chars().count();
+            if length > 255 {
+                return Err(Reply::invalid(
+                    "key",
+                    format!("Ensure this value has at most 255 characters (it has {length})."),
+                ));
+            }
+        }
+        for (key, value) in pairs {
+            if value.is_empty() {
+                machine.owner_data.remove(key);
+            } else {
+                machine.owner_data.insert(key.to_owned(), value.to_owned());
+            }
+        }
+        self.shown(id)
+    }
+}

@@ -1,0 +1,149 @@
+//! Boot images, and which of them a deployment takes (reference §2.9).
+
+use serde_json::{Value, json};
+
+use crate::form::Params;
+use crate::region::Region;
+use crate::reply::{Answer, Reply};
+use crate::route::Call;
+use crate::state::{Image, Machine};
+
+impl Region {
+    pub(crate) fn answer_images(&self, call: &Call) -> Answer {
+        if call.is_single() {
+            let image = self
+                .images
+                .iter()
+                .find(|i| i.id.to_string() == call.key)
+                .ok_or_else(|| Reply::missing("BootResource"))?;
+            let mut shown = image_json(image);
+            shown["sets"] = json!({"20260101": {"version": "20260101", "label": if image.uploaded { "uploaded" } else { "stable" }, "size": 1536, "complete": true, "files": {}}});
+            return Ok(Reply::json(&shown));
+        }
+        if call.op() == "is_importing" {
+            return Ok(Reply::json(&json!(false)));
+        }
+        let uploaded = match call.query.last("type") {
+            None | Some("") => None,
+            Some("synced") => Some(false),
+            Some("uploaded") => Some(true),
+            Some(other) => {
+                return Err(Reply::text(
+                    400,
+                    format!(
+                        "'{other}' is not a valid boot resource type. Available types: ['synced', 'uploaded']"
+                    ),
+                ));
+            }
+        };
+        let mut rows: Vec<&Image> = self
+            .images
+            .iter()
+            .filter(|i| uploaded.is_none_or(|u| u == i.uploaded))
+            .collect();
+        rows.sort_by_key(|i| (i.uploaded, &i.release, i.id));
+        Ok(Reply::list(rows.into_iter().map(image_json).collect()))
+    }
+
+    /// Operating system, series and kernel of a deployment.
+    pub(crate) fn choose_image(
+        &self,
+        machine: &Machine,
+        post: &Params,
+    ) -> Result<(String, String, String), Reply> {
+        let wanted = post.last("distro_series").unwrap_or("");
+        let series_of = |i: &Image| {
+            i.release
+                .split_once('/')
+                .map(|(_, s)| s.to_owned())
+                .unwrap_or_default()
+        };
+        let os_of = |i: &Image| i.release.split('/').next().unwrap_or("").to_owned();
+        let alias = |i: &Image| {
+            i.alias
+                .as_deref()
+                .is_some_and(|a| a == wanted || format!("{}/{a}", os_of(i)) == wanted)
+        };
+        let is = |i: &&Image| match wanted {
+            "" => !i.uploaded,
+            _ => i.release == wanted || series_of(i) == wanted || alias(i) || os_of(i) == wanted,
+        };
+        let Some(image) = self.images.iter().find(is) else {
+            let mut known: Vec<String> = self
+                .images
+                .iter()
+                .map(|i| format!("'{}'", i.release))
+                .collect();
+            known.sort();
+            known.dedup();
+            known.insert(0, "''".to_owned());
+            return Err(Reply::invalid(
+                "distro_series",
+                format!(
+                    "'{wanted}' is not a valid distro_series.  It should be one of: {}.",
+                    known.join(", ")
+                ),
+            ));
+        };
+        let main = machine.architecture.split('/').next().unwrap_or("");
+        let fitting: Vec<&Image> = self
+            .images
+            .iter()
+            .filter(|i| i.release == image.release && i.architecture == main)
+            .collect();
+        if fitting.is_empty() {
+            return Err(Reply::text(
+                400,
+                format!(
+                    "Missing boot image {}/{}.",
+                    image.release, machine.architecture
+                ),
+            ));
+        }
+        let kernels: Vec<&str> = fitting.iter().filter_map(|i| i.kernel.as_deref()).collect();
+        // Other operating systems are installed by the commissioning release's kernel.
+        let commissioning = self
+            .images
+            .iter()
+            .find_map(|i| i.kernel.clone())
+            .unwrap_or_default();
+        let default = kernels.first().map_or(commissioning, |k| (*k).to_owned());
+        let kernel = match post.last("hwe_kernel") {
+            Some(kernel) if kernel.starts_with("ga-") || kernel.starts_with("hwe-") => {
+                if !kernels.contains(&kernel) {
+                    let text = format!(
+                        "{kernel} is not available for {} on {}.",
+                        image.release, machine.architecture
+                    );
+                    return Err(Reply::invalid("hwe_kernel", text));
+                }
+                kernel.to_owned()
+            }
+            _ => default,
+        };
+        Ok((os_of(image), series_of(image), kernel))
+    }
+}
+
+fn image_json(image: &Image) -> Value {
+    let name = if image.uploaded {
+        image
+            .release
+            .strip_prefix("custom/")
+            .unwrap_or(&image.release)
+    } else {
+        &image.release
+    };
+    let sub = image.kernel.as_deref().unwrap_or("generic");
+    let mut shown = json!({
+        "id": image.id, "type": if image.uploaded { "Uploaded" } else { "Synced" }, "name": name, "architecture": format!("{}/{sub}", image.architecture),
+        "resource_uri": format!("/MAAS/api/2.0/boot-resources/{}/", image.id), "last_deployed": null, "title": image.title, "platform": "generic",
+        "supported_platforms": "generic",
+    });
+    if image.uploaded {
+        shown["base_image"] = json!("ubuntu/noble");
+    } else {
+        shown["subarches"] = json!(format!("generic,{sub}"));
+    }
+    shown
+}

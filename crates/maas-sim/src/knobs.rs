@@ -1,0 +1,363 @@
+//! What tests, demos and people do to a region from outside of its API: hardware, operators, outages.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+
+use crate::Status;
+use crate::config::MachineSpec;
+use crate::region::{Outage, Region};
+use crate::state::{AllocType, Bmc, DnsResource, IpRow, User};
+
+/// Why a knob could not be turned.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum KnobError {
+    /// No machine has that `system_id` or host name.
+    #[error("no machine {0}")]
+    NoMachine(String),
+    /// No user has that name.
+    #[error("no user {0}")]
+    NoUser(String),
+    /// A value that cannot be used.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// Kind of a [`KnobError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KnobErrorKind {
+    /// The thing to act on does not exist.
+    NotFound,
+    /// The value is wrong.
+    Invalid,
+}
+
+impl KnobError {
+    /// What kind of error this is.
+    #[must_use]
+    pub fn kind(&self) -> KnobErrorKind {
+        match self {
+            KnobError::NoMachine(_) | KnobError::NoUser(_) => KnobErrorKind::NotFound,
+            KnobError::Invalid(_) => KnobErrorKind::Invalid,
+        }
+    }
+}
+
+/// What the region holds about a machine, beyond what its API shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineState {
+    /// `system_id`.
+    pub system_id: String,
+    /// Host name.
+    pub hostname: String,
+    /// `hostname.domain`.
+    pub fqdn: String,
+    /// Zone name.
+    pub zone: String,
+    /// Status.
+    pub status: Status,
+    /// Owner, if any.
+    pub owner: Option<String>,
+    /// The marker of allocate, which the API never shows.
+    pub agent_name: String,
+    /// Workload annotations.
+    pub owner_data: std::collections::BTreeMap<String, String>,
+    /// Power reaches the mainboard, whatever `power_state` still says.
+    pub powered: bool,
+    /// The BMC's condition.
+    pub bmc: Bmc,
+    /// Locked by an operator.
+    pub locked: bool,
+    /// Addresses as machine JSON shows them.
+    pub addresses: Vec<IpAddr>,
+    /// `os/series`, empty when nothing is deployed.
+    pub image: String,
+    /// Number of deployments so far.
+    pub deployment: u64,
+}
+
+impl Region {
+    /// The machine of that `system_id` or host name.
+    #[must_use]
+    pub fn machine(&self, name: &str) -> Option<MachineState> {
+        let id = self.locate(name).ok()?;
+        let m = self.machines.get(&id)?;
+        Some(MachineState {
+            system_id: m.system_id.clone(),
+            hostname: m.hostname.clone(),
+            fqdn: self.fqdn(m),
+            zone: self
+                .zones
+                .get(&m.zone)
+                .map(|z| z.name.clone())
+                .unwrap_or_default(),
+            status: m.status,
+            owner: m.owner.clone(),
+            agent_name: m.agent_name.clone(),
+            owner_data: m.owner_data.clone(),
+            powered: m.is_on(),
+            bmc: m.bmc,
+            locked: m.locked,
+            addresses: self.machine_addresses(m),
+            image: m.image(),
+            deployment: m.deployment,
+        })
+    }
+
+    fn locate(&self, name: &str) -> Result<u64, KnobError> {
+        self.by_system_id
+            .get(name)
+            .or_else(|| self.by_hostname.get(&name.to_ascii_lowercase()))
+            .copied()
+            .ok_or_else(|| KnobError::NoMachine(name.to_owned()))
+    }
+
+    /// Pulls (`false`) or plugs (`true`) the power cord. `power_state` follows at the next poll; a machine that was
+    /// running runs again when plugged in.
+    ///
+    /// # Errors
+    /// No such machine.
+    pub fn set_power_cord(
+        &mut self,
+        now: Timestamp,
+        machine: &str,
+        plugged: bool,
+    ) -> Result<(), KnobError> {
+        self.tick(now);
+        let id = self.locate(machine)?;
+        if let Some(m) = self.machine_mut(id) {
+            let before = m.is_on();
+            m.plugged = plugged;
+            let after = m.is_on();
+            self.power_news(id, before, after);
+        }
+        self.plan_power_poll(id);
+        Ok(())
+    }
+
+    /// Sets what the BMC does from now on. The region notices at its next poll or action.
+    ///
+    /// # Errors
+    /// No such machine.
+    pub fn set_bmc(&mut self, now: Timestamp, machine: &str, bmc: Bmc) -> Result<(), KnobError> {
+        self.tick(now);
+        let id = self.locate(machine)?;
+        if let Some(m) = self.machine_mut(id) {
+            m.bmc = bmc;
+        }
+        self.plan_power_poll(id);
+        Ok(())
+    }
+
+    /// Lets the next deployment of the machine fail (also one that runs now) with that `error_description`.
+    ///
+    /// # Errors
+    /// No such machine.
+    pub fn fail_next_deployment(
+        &mut self,
+        now: Timestamp,
+        machine: &str,
+        error: &str,
+    ) -> Result<(), KnobError> {
+        self.tick(now);
+        let id = self.locate(machine)?;
+        if let Some(m) = self.machine_mut(id) {
+            m.fail_next = Some(error.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Locks or unlocks, in whatever state the machine is.
+    ///
+    /// # Errors
+    /// No such machine.
+    pub fn set_locked(
+        &mut self,
+        now: Timestamp,
+        machine: &str,
+        locked: bool,
+    ) -> Result<(), KnobError> {
+        self.tick(now);
+        let id = self.locate(machine)?;
+        if let Some(m) = self.machine_mut(id) {
+            m.locked = locked;
+        }
+        Ok(())
+    }
+
+    /// An operator's hand: puts the machine into that status, stopping what was going on. Ready and New also take
+    /// owner, annotations and addresses away, as a release by hand does.
+    ///
+    /// # Errors
+    /// No such machine.
+    pub fn set_status(
+        &mut self,
+        now: Timestamp,
+        machine: &str,
+        status: Status,
+    ) -> Result<(), KnobError> {
+        self.tick(now);
+        let id = self.locate(machine)?;
+        if matches!(status, Status::Ready | Status::New) {
+            self.wipe(id);
+            self.finish_release(id);
+        }
+        if let Some(m) = self.machine_mut(id) {
+            m.epoch += 1;
+        }
+        self.set_machine_status(id, status);
+        self.give_os(id);
+        Ok(())
+    }
+
+    /// Gives the machine to another user, or to nobody, without any further change.
+    ///
+    /// # Errors
+    /// No such machine.
+    pub fn set_owner(
+        &mut self,
+        now: Timestamp,
+        machine: &str,
+        owner: Option<&str>,
+    ) -> Result<(), KnobError> {
+        self.tick(now);
+        let id = self.locate(machine)?;
+        if let Some(m) = self.machine_mut(id) {
+            m.owner = owner.map(str::to_owned);
+        }
+        Ok(())
+    }
+
+    /// Puts a new machine into the inventory; answers its `system_id`.
+    ///
+    /// # Errors
+    /// The host name or `system_id` is taken, or the host name empty.
+    pub fn add_machine(&mut self, now: Timestamp, spec: MachineSpec) -> Result<String, KnobError> {
+        self.tick(now);
+        let taken = spec
+            .system_id
+            .as_ref()
+            .is_some_and(|id| self.by_system_id.contains_key(id));
+        if spec.hostname.is_empty()
+            || taken
+            || self
+                .by_hostname
+                .contains_key(&spec.hostname.to_ascii_lowercase())
+        {
+            return Err(KnobError::Invalid(format!(
+                "machine {:?}: hostname empty, or hostname or system_id taken",
+                spec.hostname
+            )));
+        }
+        Ok(self.insert_machine(spec))
+    }
+
+    /// Takes a machine out of the inventory, as an administrator's DELETE does, in any state.
+    ///
+    /// # Errors
+    /// No such machine.
+    pub fn remove_machine(&mut self, now: Timestamp, machine: &str) -> Result<(), KnobError> {
+        self.tick(now);
+        let id = self.locate(machine)?;
+        self.drop_machine(id);
+        Ok(())
+    }
+
+    /// Takes the whole region down, or up with `None`. Time goes on for machines meanwhile.
+    pub fn set_outage(&mut self, now: Timestamp, outage: Option<Outage>) {
+        self.tick(now);
+        self.outage = outage;
+    }
+
+    /// How the region is out of order, if it is.
+    #[must_use]
+    pub fn outage(&self) -> Option<Outage> {
+        self.outage
+    }
+
+    /// Makes a user administrator or not; creates the user when missing.
+    pub fn set_admin(&mut self, user: &str, admin: bool) {
+        self.users.insert(user.to_owned(), User { admin });
+    }
+
+    /// Adds an API key `consumer:token:secret` of a user.
+    ///
+    /// # Errors
+    /// No such user, or a key of another form.
+    pub fn add_api_key(&mut self, user: &str, key: &str) -> Result<(), KnobError> {
+        if !self.users.contains_key(user) {
+            return Err(KnobError::NoUser(user.to_owned()));
+        }
+        if self.insert_key(user, key) {
+            Ok(())
+        } else {
+            Err(KnobError::Invalid(
+                "an API key is consumer:token:secret".to_owned(),
+            ))
+        }
+    }
+
+    /// Revokes one API key, or all keys of the user with `None`. The consumer goes with its last token.
+    ///
+    /// # Errors
+    /// No such user.
+    pub fn revoke_api_keys(&mut self, user: &str, key: Option<&str>) -> Result<(), KnobError> {
+        if !self.users.contains_key(user) {
+            return Err(KnobError::NoUser(user.to_owned()));
+        }
+        let token = key.map(|k| k.split(':').nth(1).unwrap_or(""));
+        self.tokens
+            .retain(|name, t| t.user != user || token.is_some_and(|wanted| wanted != name));
+        self.consumers = self.tokens.values().map(|t| t.consumer.clone()).collect();
+        Ok(())
+    }
+
+    /// Adds a DNS resource without going through the API: foreign records, or a duplicate as two concurrent creations
+    /// leave it. Creates the domain when missing.
+    ///
+    /// # Errors
+    /// A name without a domain.
+    pub fn add_dns_resource(
+        &mut self,
+        now: Timestamp,
+        fqdn: &str,
+        addresses: &[IpAddr],
+    ) -> Result<u64, KnobError> {
+        self.tick(now);
+        let (name, domain) = fqdn
+            .split_once('.')
+            .ok_or_else(|| KnobError::Invalid(format!("{fqdn}: no domain")))?;
+        let domain = self.ensure_domain(domain);
+        let ips: BTreeSet<u64> = addresses
+            .iter()
+            .map(|ip| match self.by_ip.get(ip) {
+                Some(row) => *row,
+                None => {
+                    let subnet = self.subnet_of(*ip);
+                    self.insert_ip(IpRow {
+                        alloc: AllocType::UserReserved,
+                        ip: Some(*ip),
+                        subnet,
+                        machine: None,
+                        user: None,
+                        created: self.now,
+                        probing: false,
+                    })
+                }
+            })
+            .collect();
+        let id = self.next_id("dns");
+        self.dns.insert(
+            id,
+            DnsResource {
+                name: name.to_owned(),
+                domain,
+                address_ttl: None,
+                ips,
+            },
+        );
+        self.touch_resource(id);
+        Ok(id)
+    }
+}

@@ -1,0 +1,296 @@
+//! JSON as a 3.7.3 shows it (reference §2.3).
+
+use std::net::IpAddr;
+
+use serde_json::{Map, Value, json};
+
+use crate::region::Region;
+use crate::state::{AllocType, Domain, IpRow, Machine, Place, Subnet};
+
+const API: &str = "/MAAS/api/2.0";
+
+pub(crate) fn zone(id: u64, place: &Place) -> Value {
+    let uri =
+        percent_encoding::utf8_percent_encode(&place.name, percent_encoding::NON_ALPHANUMERIC)
+            .to_string()
+            .replace("%2D", "-")
+            .replace("%5F", "_")
+            .replace("%2E", ".");
+    json!({"id": id, "name": place.name, "description": place.text, "resource_uri": format!("{API}/zones/{uri}/")})
+}
+
+pub(crate) fn pool(id: u64, place: &Place) -> Value {
+    json!({"id": id, "name": place.name, "description": place.text, "resource_uri": format!("{API}/resourcepool/{id}/")})
+}
+
+pub(crate) fn tag(place: &Place) -> Value {
+    json!({"name": place.name, "definition": "", "comment": place.text, "kernel_opts": "", "resource_uri": format!("{API}/tags/{}/", place.name)})
+}
+
+fn vlan() -> Value {
+    json!({
+        "id": 5001, "vid": 0, "name": "untagged", "mtu": 1500, "dhcp_on": true, "external_dhcp": null, "relay_vlan": null, "fabric": "fabric-0", "fabric_id": 0,
+        "space": "lab-space", "primary_rack": "labrck", "secondary_rack": null, "resource_uri": format!("{API}/vlans/5001/"),
+    })
+}
+
+pub(crate) fn subnet(subnet: &Subnet) -> Value {
+    let id = subnet.id;
+    json!({
+        "id": id, "name": subnet.name, "description": "", "vlan": vlan(), "cidr": subnet.cidr.to_string(), "rdns_mode": 2, "gateway_ip": subnet.gateway,
+        "dns_servers": subnet.gateway.into_iter().collect::<Vec<_>>(), "allow_dns": true, "allow_proxy": true, "active_discovery": false, "managed": true,
+        "disabled_boot_architectures": [], "space": "lab-space", "resource_uri": format!("{API}/subnets/{id}/"),
+    })
+}
+
+impl Region {
+    pub(crate) fn domain_json(&self, id: u64, domain: &Domain) -> Value {
+        let count = self.dns.values().filter(|r| r.domain == id).count();
+        json!({
+            "id": id, "name": domain.name, "authoritative": domain.authoritative, "ttl": domain.ttl, "is_default": id == self.default_domain, "resource_record_count": count,
+            "resource_uri": format!("{API}/domains/{id}/"),
+        })
+    }
+
+    pub(crate) fn user_json(&self, name: &str) -> Value {
+        let admin = self.users.get(name).is_some_and(|u| u.admin);
+        json!({"username": name, "email": format!("{name}@lab.example"), "is_superuser": admin, "is_local": true, "resource_uri": format!("{API}/users/{name}/")})
+    }
+
+    pub(crate) fn ip_json(&self, row: &IpRow) -> Value {
+        let machine = row.machine.and_then(|id| self.machines.get(&id));
+        json!({
+            "alloc_type": row.alloc.code(), "alloc_type_name": row.alloc.name(), "ip": row.ip, "created": stamp(row.created),
+            "owner": row.user.as_deref().map(|u| self.user_json(u)),
+            "subnet": row.subnet.and_then(|id| self.subnets.iter().find(|s| s.id == id)).map(subnet),
+            "interface_set": machine.map(|m| self.interface_json(m)).into_iter().collect::<Vec<_>>(),
+            "resource_uri": format!("{API}/ipaddresses/"),
+        })
+    }
+
+    pub(crate) fn dns_json(&self, id: u64) -> Value {
+        let Some(resource) = self.dns.get(&id) else {
+            return Value::Null;
+        };
+        let ips: Vec<Value> = resource
+            .ips
+            .iter()
+            .filter_map(|id| self.ips.get(id))
+            .map(|row| self.ip_json(row))
+            .collect();
+        json!({
+            "id": id, "fqdn": self.resource_fqdn(resource), "address_ttl": resource.address_ttl, "ip_addresses": ips, "resource_records": [],
+            "resource_uri": format!("{API}/dnsresources/{id}/"),
+        })
+    }
+
+    /// Addresses as machine JSON lists them: observed ones only when there is no other.
+    pub(crate) fn machine_addresses(&self, machine: &Machine) -> Vec<IpAddr> {
+        let rows = || {
+            machine
+                .rows
+                .iter()
+                .filter_map(|id| self.ips.get(id))
+                .filter(|r| !r.probing)
+        };
+        let own: Vec<IpAddr> = rows()
+            .filter(|r| r.alloc != AllocType::Discovered)
+            .filter_map(|r| r.ip)
+            .collect();
+        if own.is_empty() {
+            rows().filter_map(|r| r.ip).collect()
+        } else {
+            own
+        }
+    }
+
+    fn interface_json(&self, machine: &Machine) -> Value {
+        let subnet_of = |row: &IpRow| {
+            row.subnet
+                .and_then(|id| self.subnets.iter().find(|s| s.id == id))
+                .map(subnet)
+        };
+        let mut links = Vec::new();
+        let mut discovered = Vec::new();
+        for (id, row) in machine
+            .rows
+            .iter()
+            .filter_map(|id| self.ips.get(id).map(|r| (*id, r)))
+        {
+            if row.alloc == AllocType::Discovered {
+                discovered.push(json!({"subnet": subnet_of(row), "ip_address": row.ip}));
+                continue;
+            }
+            let mut link = Map::new();
+            link.insert("id".to_owned(), json!(id));
+            link.insert(
+                "mode".to_owned(),
+                json!(if row.alloc == AllocType::Auto {
+                    "auto"
+                } else {
+                    "static"
+                }),
+            );
+            if let Some(ip) = row.ip.filter(|_| !row.probing) {
+                link.insert("ip_address".to_owned(), json!(ip));
+            }
+            if let Some(subnet) = subnet_of(row) {
+                link.insert("subnet".to_owned(), subnet);
+            }
+            links.push(Value::Object(link));
+        }
+        let (id, system_id) = (machine.interface, &machine.system_id);
+        json!({
+            "id": id, "system_id": system_id, "name": "eth0", "type": "physical", "mac_address": machine.mac, "vlan": vlan(), "parents": [], "children": [], "tags": [],
+            "enabled": true, "links": links, "discovered": if discovered.is_empty() { Value::Null } else { Value::Array(discovered) }, "params": "", "effective_mtu": 1500,
+            "vendor": "SimNet", "product": "SimNIC", "firmware_version": null, "link_connected": true, "interface_speed": 1000, "link_speed": 1000, "numa_node": 0,
+            "sriov_max_vf": 0, "resource_uri": format!("{API}/nodes/{system_id}/interfaces/{id}/"),
+        })
+    }
+
+    fn disks_json(machine: &Machine) -> Vec<Value> {
+        let letters = 'a'..='z';
+        let system_id = &machine.system_id;
+        machine
+            .disks
+            .iter()
+            .zip(letters)
+            .enumerate()
+            .map(|(at, (disk, letter))| {
+                let id = disk.id;
+                let root = at == 0;
+                let part = disk.size.saturating_sub(7_340_032) / 4_194_304 * 4_194_304;
+                let partitions = if root {
+                    vec![json!({
+                        "id": id, "device_id": id, "system_id": system_id, "uuid": uuid(id, 2), "size": part, "bootable": false, "tags": [], "type": "partition",
+                        "path": format!("/dev/disk/by-dname/sd{letter}-part1"), "used_for": "ext4 formatted filesystem mounted at /",
+                        "filesystem": {"fstype": "ext4", "label": "root", "uuid": uuid(id, 3), "mount_point": "/", "mount_options": null},
+                        "resource_uri": format!("{API}/nodes/{system_id}/blockdevices/{id}/partition/{id}"),
+                    })]
+                } else {
+                    Vec::new()
+                };
+                json!({
+                    "id": id, "system_id": system_id, "name": format!("sd{letter}"), "type": "physical", "path": format!("/dev/disk/by-dname/sd{letter}"), "model": "",
+                    "serial": "", "id_path": format!("/dev/disk/by-id/sim{id:06}"), "firmware_version": null, "uuid": null, "size": disk.size, "block_size": 512,
+                    "available_size": if root { 0 } else { disk.size }, "used_size": if root { part } else { 0 },
+                    "used_for": if root { "GPT partitioned with 1 partition" } else { "Unused" }, "tags": disk.tags, "filesystem": null,
+                    "partition_table_type": if root { json!("GPT") } else { Value::Null }, "partitions": partitions, "storage_pool": null, "numa_node": 0,
+                    "resource_uri": format!("{API}/nodes/{system_id}/blockdevices/{id}/"),
+                })
+            })
+            .collect()
+    }
+
+    /// A machine with every field of 3.7.3. `agent_name` is never among them.
+    pub(crate) fn machine_json(&self, m: &Machine) -> Value {
+        let mut out = Map::new();
+        let mut add = |part: Value| {
+            if let Value::Object(part) = part {
+                out.extend(part);
+            }
+        };
+        let commissioned = m.status != crate::Status::New;
+        let zone = self.zones.get(&m.zone).map(|z| zone(m.zone, z));
+        let pool = self.pools.get(&m.pool).map(|p| pool(m.pool, p));
+        let domain = self
+            .domains
+            .get(&m.domain)
+            .map(|d| self.domain_json(m.domain, d));
+        let gateway = m
+            .rows
+            .iter()
+            .filter_map(|id| self.ips.get(id)?.subnet)
+            .find_map(|id| self.subnets.iter().find(|s| s.id == id)?.gateway);
+        let (gateway4, gateway6) = (
+            gateway.filter(IpAddr::is_ipv4),
+            gateway.filter(IpAddr::is_ipv6),
+        );
+        add(json!({
+            "system_id": m.system_id, "hostname": m.hostname, "fqdn": self.fqdn(m), "domain": domain, "description": m.description, "hardware_uuid": uuid(m.id, 0),
+            "resource_uri": format!("{API}/machines/{}/", m.system_id), "node_type": 0, "node_type_name": "Machine", "parent": null, "pod": null, "virtualmachine_id": null,
+            "is_dpu": false, "owner": m.owner, "owner_data": m.owner_data, "workload_annotations": m.owner_data, "locked": m.locked, "status": m.status.code(),
+            "status_name": m.status.name(), "status_message": m.status_message, "status_action": m.status_action, "error_description": m.error_description,
+            "netboot": m.netboot,
+        }));
+        add(json!({
+            "power_type": m.power_type, "power_state": m.power_state.name(), "osystem": m.os.as_ref().map_or("", |o| o.0.as_str()),
+            "distro_series": m.os.as_ref().map_or("", |o| o.1.as_str()), "hwe_kernel": m.hwe_kernel, "min_hwe_kernel": m.min_hwe_kernel, "ephemeral_deploy": m.ephemeral,
+            "enable_kernel_crash_dump": false, "swap_size": m.swap_size, "architecture": m.architecture, "cpu_count": m.cpu_count, "cpu_speed": 2400, "memory": m.memory,
+            "storage": decimal_megabytes(m), "bios_boot_method": null, "hardware_info": hardware_info(),
+            "numanode_set": [{"index": 0, "memory": m.memory, "cores": (0..m.cpu_count).collect::<Vec<_>>(), "hugepages_set": []}],
+            "zone": zone, "pool": pool, "tag_names": m.tags,
+        }));
+        let interface = self.interface_json(m);
+        let disks = Self::disks_json(m);
+        add(json!({
+            "ip_addresses": self.machine_addresses(m), "interface_set": [interface.clone()], "boot_interface": interface,
+            "default_gateways": {"ipv4": {"gateway_ip": gateway4, "link_id": null}, "ipv6": {"gateway_ip": gateway6, "link_id": null}}, "address_ttl": null,
+            "disable_ipv4": false, "boot_disk": disks.first(), "blockdevice_set": disks, "physicalblockdevice_set": disks, "virtualblockdevice_set": [], "volume_groups": [],
+            "raids": [], "bcaches": [], "cache_sets": [], "special_filesystems": [], "enable_hw_sync": false, "sync_interval": null, "last_sync": null, "next_sync": null,
+            "current_commissioning_result_id": if commissioned { json!(m.id) } else { Value::Null }, "current_testing_result_id": null,
+            "current_installation_result_id": m.installation_result, "commissioning_status": if commissioned { 2 } else { -1 },
+            "commissioning_status_name": if commissioned { "Passed" } else { "Unknown" },
+        }));
+        for test in [
+            "testing",
+            "cpu_test",
+            "memory_test",
+            "network_test",
+            "storage_test",
+            "interface_test",
+            "other_test",
+        ] {
+            out.insert(format!("{test}_status"), json!(-1));
+            out.insert(format!("{test}_status_name"), json!("Unknown"));
+        }
+        Value::Object(out)
+    }
+}
+
+/// `storage` is a float of decimal megabytes in MAAS.
+fn decimal_megabytes(machine: &Machine) -> f64 {
+    let bytes: u64 = machine.disks.iter().map(|d| d.size).sum();
+    // Disks are far below 2^52 kilobytes.
+    #[allow(clippy::cast_precision_loss)]
+    let kilobytes = (bytes / 1000) as f64;
+    kilobytes / 1000.0
+}
+
+fn hardware_info() -> Value {
+    let names = [
+        "system_vendor",
+        "system_product",
+        "system_family",
+        "system_version",
+        "system_sku",
+        "system_serial",
+        "cpu_model",
+        "mainboard_vendor",
+        "mainboard_product",
+        "mainboard_serial",
+        "mainboard_version",
+        "mainboard_firmware_vendor",
+        "mainboard_firmware_date",
+        "mainboard_firmware_version",
+        "chassis_vendor",
+        "chassis_type",
+        "chassis_serial",
+        "chassis_version",
+    ];
+    Value::Object(
+        names
+            .into_iter()
+            .map(|n| (n.to_owned(), json!("Unknown")))
+            .collect(),
+    )
+}
+
+fn uuid(id: u64, kind: u64) -> String {
+    format!("{kind:08x}-0000-4000-8000-{id:012x}")
+}
+
+/// Model date fields: milliseconds and `Z`.
+fn stamp(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}

@@ -1,0 +1,12 @@
+//! Behaviour of the simulated region, seen through its doors.
+
+// The lint knows functions with #[test] only, not what they share.
+#![allow(clippy::unwrap_used)]
+
+mod clients;
+mod determinism;
+mod knobs;
+mod names;
+mod replay;
+mod shells;
+mod stories;
