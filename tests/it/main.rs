@@ -1,1 +1,7 @@
-//! Scenarios.
+//! Scenarios over the in-process pair kube-sim + maas-sim, under paused time.
+
+mod bad_input;
+mod cost;
+mod crash;
+mod determinism;
+mod life;

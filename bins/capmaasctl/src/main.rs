@@ -1,2 +1,75 @@
-//! capmaasctl
-fn main() {}
+//! Looks into the provider's world, and runs a whole one on this machine.
+
+mod convert;
+mod machines;
+mod sandbox;
+mod simulator;
+mod tree;
+
+use std::io::Write;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// Debug and sandbox CLI of the Cluster API provider for Canonical MAAS.
+#[derive(Parser, Debug)]
+#[command(version, about)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run a management cluster, a MAAS region, Cluster API's stand-in and the provider in one process, and apply a manifest.
+    Sandbox(sandbox::Args),
+    /// Serve a simulated MAAS region.
+    MaasSim(simulator::Args),
+    /// List the machines of a MAAS region and which MaasMachine holds each.
+    Machines(machines::Args),
+    /// Show clusters as a tree: Cluster, control plane, workers, machines, and the MAAS side of each.
+    Tree(tree::Args),
+    /// Rewrite manifests of 2021 (v1alpha3, v1alpha4) for today's Cluster API, and say what was changed and why.
+    Convert(convert::Args),
+    /// Print a shell completion script.
+    Completion {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    rustls::crypto::ring::default_provider().install_default().map_err(|_| anyhow::anyhow!("a TLS provider is installed already"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    match args.command {
+        Command::Sandbox(args) => runtime.block_on(sandbox::run(args)),
+        Command::MaasSim(args) => runtime.block_on(simulator::run(args)),
+        Command::Machines(args) => runtime.block_on(machines::run(args)),
+        Command::Tree(args) => runtime.block_on(tree::run(args)),
+        Command::Convert(args) => convert::run(&args),
+        Command::Completion { shell } => {
+            // Into memory first: writing to a closed pipe would panic in clap_complete.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "capmaasctl", &mut script);
+            out(&script)
+        }
+    }
+}
+
+/// Writes to standard output; a reader that left early (`| head`) is no error.
+fn out(bytes: &[u8]) -> anyhow::Result<()> {
+    match std::io::stdout().write_all(bytes) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+}

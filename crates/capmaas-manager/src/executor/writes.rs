@@ -1,0 +1,296 @@
+//! Writes to the management cluster: merge patches of our own fields, guarded by the resourceVersion that was seen.
+
+use std::fmt::Debug;
+use std::sync::atomic::Ordering;
+
+use capi_types::names::{
+    BLOCK_MOVE_ANNOTATION, CLAIM_ANNOTATION, CLUSTER_FINALIZER, MACHINE_FINALIZER, PUBLISHED_ANNOTATION,
+};
+use capi_types::{MaasCluster, MaasMachine, MaasMachineTemplate};
+use capmaas_reconcile::decision::{Intent, Note, SpecWrite, Status};
+use capmaas_reconcile::names::{Key, Kind, ObjectName};
+use capmaas_reconcile::record::Record;
+use capmaas_reconcile::stores::Fact;
+use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use super::{Executor, Outcome};
+
+const MANAGER: &str = "capmaas-controller";
+
+impl Executor {
+    pub(super) async fn record(&self, key: &Key, intent: Intent) -> Outcome {
+        let Some(meta) = self.meta(key) else { return Outcome::Changed };
+        let (finalizers, annotations) = match &intent {
+            Intent::Finalizer => (Some(with(&meta, finalizer(key.kind))), json!({})),
+            Intent::Claim(token) => {
+                let mut annotations = json!({ CLAIM_ANNOTATION: Record::text(token, &key.name) });
+                if !self.names_a_host(&key.name) {
+                    // Until the claim's outcome is in the spec, a move would lose it.
+                    annotations[BLOCK_MOVE_ANNOTATION] = json!("");
+                }
+                (Some(with(&meta, MACHINE_FINALIZER)), annotations)
+            }
+            Intent::UnblockMove => (None, json!({ BLOCK_MOVE_ANNOTATION: null })),
+            Intent::Published(addresses) => {
+                let text: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+                (None, json!({ PUBLISHED_ANNOTATION: text.join(",") }))
+            }
+        };
+        let mut metadata = json!({ "resourceVersion": meta.resource_version });
+        if let Some(finalizers) = finalizers {
+            metadata["finalizers"] = json!(finalizers);
+        }
+        if annotations.as_object().is_some_and(|a| !a.is_empty()) {
+            metadata["annotations"] = annotations;
+        }
+        if let Intent::Claim(token) = &intent {
+            // Before the write: its watch event may overtake its answer. Only a token that was not there before is ours alone.
+            let mut inner = self.shared.lock();
+            let fresh = inner.stores.maas_machines.get(&key.name).is_some_and(|o| Record::of(o).token() != Some(token));
+            if fresh {
+                let memory = inner.stores.memory_mut(key);
+                memory.recorded_here = true;
+                memory.claim_open_since = None;
+            }
+        }
+        let outcome = self.patch(key, json!({ "metadata": metadata })).await;
+        if let (Intent::Claim(_), Outcome::Changed) = (&intent, &outcome) {
+            // Whether it was written is not known; if it was, then not known to be ours alone.
+            let now = self.env.clock.now();
+            let mut inner = self.shared.lock();
+            let memory = inner.stores.memory_mut(key);
+            memory.recorded_here = false;
+            memory.claim_open_since = Some(now);
+        }
+        outcome
+    }
+
+    fn names_a_host(&self, name: &ObjectName) -> bool {
+        self.shared.lock().stores.observe_machine(name).is_some_and(|seen| seen.host.is_some())
+    }
+
+    pub(super) async fn write_spec(&self, key: &Key, write: SpecWrite) -> Outcome {
+        let Some(meta) = self.meta(key) else { return Outcome::Changed };
+        let mut metadata = json!({ "resourceVersion": meta.resource_version });
+        let spec = match &write {
+            SpecWrite::SystemId(id) => {
+                if meta.annotations.as_ref().is_some_and(|a| a.contains_key(BLOCK_MOVE_ANNOTATION)) {
+                    metadata["annotations"] = json!({ BLOCK_MOVE_ANNOTATION: null });
+                }
+                json!({ "systemID": id.as_str() })
+            }
+            SpecWrite::NoSystemId => json!({ "systemID": null }),
+            SpecWrite::ProviderId(id) => json!({ "providerID": id.to_string() }),
+            SpecWrite::Endpoint { host, port } => json!({ "controlPlaneEndpoint": { "host": host, "port": port } }),
+        };
+        let outcome = self.patch(key, json!({ "metadata": metadata, "spec": spec })).await;
+        if let Outcome::Done = outcome {
+            let mut inner = self.shared.lock();
+            match write {
+                SpecWrite::SystemId(_) => inner.stores.memory_mut(key).claimed = None,
+                SpecWrite::NoSystemId => inner.stores.forget_token(&key.name),
+                SpecWrite::ProviderId(_) | SpecWrite::Endpoint { .. } => {}
+            }
+        }
+        outcome
+    }
+
+    pub(super) async fn drop_finalizer(&self, key: &Key) -> Outcome {
+        let Some(meta) = self.meta(key) else { return Outcome::Changed };
+        let ours = finalizer(key.kind);
+        let left: Vec<_> = meta.finalizers.iter().flatten().filter(|f| *f != ours).cloned().collect();
+        let gone = left.is_empty();
+        let outcome = self.patch(key, json!({ "metadata": { "resourceVersion": meta.resource_version, "finalizers": left } })).await;
+        if gone && matches!(outcome, Outcome::Done) {
+            self.shared.learn(match key.kind {
+                Kind::Cluster => Fact::MaasCluster(key.name.clone(), None),
+                Kind::Machine => Fact::MaasMachine(key.name.clone(), None),
+                Kind::Template => Fact::Template(key.name.clone(), None),
+            });
+        }
+        outcome
+    }
+
+    /// Writes the status where it differs: `Some(true)` written, `Some(false)` nothing to write, `None` not written.
+    pub(super) async fn put_status(&self, key: &Key, status: &Status) -> Option<bool> {
+        let (standing, wanted, meta) = {
+            let inner = self.shared.lock();
+            let stores = &inner.stores;
+            match status {
+                Status::Cluster(wanted) => {
+                    let object = stores.maas_clusters.get(&key.name)?;
+                    (value(&object.status), value(wanted), object.metadata.clone())
+                }
+                Status::Machine(wanted) => {
+                    let object = stores.maas_machines.get(&key.name)?;
+                    (value(&object.status), value(wanted), object.metadata.clone())
+                }
+                Status::Template(wanted) => {
+                    let object = stores.templates.get(&key.name)?;
+                    (value(&object.status), value(wanted), object.metadata.clone())
+                }
+            }
+        };
+        let difference = difference(&standing, &wanted);
+        if difference.is_empty() {
+            return Some(false);
+        }
+        let body = json!({ "metadata": { "resourceVersion": meta.resource_version }, "status": difference });
+        match self.send(key, body, true).await {
+            Outcome::Done => Some(true),
+            Outcome::Changed | Outcome::Failed(_) => None,
+        }
+    }
+
+    async fn patch(&self, key: &Key, body: Value) -> Outcome {
+        self.send(key, body, false).await
+    }
+
+    async fn send(&self, key: &Key, body: Value, status: bool) -> Outcome {
+        match key.kind {
+            Kind::Cluster => self.send_as::<MaasCluster>(key, body, status, Fact::MaasCluster).await,
+            Kind::Machine => self.send_as::<MaasMachine>(key, body, status, Fact::MaasMachine).await,
+            Kind::Template => self.send_as::<MaasMachineTemplate>(key, body, status, Fact::Template).await,
+        }
+    }
+
+    async fn send_as<K>(&self, key: &Key, body: Value, status: bool, fact: fn(ObjectName, Option<Box<K>>) -> Fact) -> Outcome
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    {
+        let api: Api<K> = Api::namespaced(self.env.kube.clone(), &key.name.namespace);
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        let patch = Patch::Merge(&body);
+        let answer = if status {
+            api.patch_status(&key.name.name, &params, &patch).await
+        } else {
+            api.patch(&key.name.name, &params, &patch).await
+        };
+        self.metrics.kube_write(if status { "status" } else { "object" }, answer.is_ok());
+        match answer {
+            Ok(object) => {
+                self.shared.learn(fact(key.name.clone(), Some(Box::new(object))));
+                Outcome::Done
+            }
+            Err(kube::Error::Api(refusal)) if refusal.is_conflict() || refusal.is_not_found() => Outcome::Changed,
+            Err(error) => {
+                tracing::warn!(%key, %error, "write to the management cluster");
+                Outcome::Changed
+            }
+        }
+    }
+
+    /// Writes an Event. Failing to do so fails nothing.
+    pub(super) async fn tell(&self, key: &Key, note: &Note) {
+        let Some(meta) = self.meta(key) else { return };
+        let now = Time(self.env.clock.now());
+        let serial = self.event_serial(key);
+        let event = Event {
+            metadata: ObjectMeta {
+                name: Some(format!("{}.{serial:016x}", key.name.name)),
+                namespace: Some(key.name.namespace.clone()),
+                ..ObjectMeta::default()
+            },
+            involved_object: ObjectReference {
+                api_version: Some(capi_types::names::API_VERSION.to_owned()),
+                kind: Some(key.kind.to_string()),
+                name: Some(key.name.name.clone()),
+                namespace: Some(key.name.namespace.clone()),
+                uid: meta.uid.clone(),
+                resource_version: meta.resource_version.clone(),
+                ..ObjectReference::default()
+            },
+            reason: Some(note.reason.clone()),
+            // Events take at most 1024 characters.
+            message: Some(note.message.chars().take(1000).collect()),
+            type_: Some(if note.warning { "Warning" } else { "Normal" }.to_owned()),
+            first_timestamp: Some(now.clone()),
+            last_timestamp: Some(now),
+            count: Some(1),
+            source: Some(EventSource { component: Some(MANAGER.to_owned()), host: None }),
+            ..Event::default()
+        };
+        let api: Api<Event> = Api::namespaced(self.env.kube.clone(), &key.name.namespace);
+        let answer = api.create(&PostParams::default(), &event).await;
+        self.metrics.kube_write("event", answer.is_ok());
+        if let Err(error) = answer {
+            tracing::debug!(%key, event = event.name_any(), %error, "Event not written");
+        }
+    }
+
+    /// Names of Events: different within a process and between processes, the same for one seed and clock.
+    fn event_serial(&self, key: &Key) -> u64 {
+        let serial = self.events.fetch_add(1, Ordering::Relaxed);
+        let text = format!("{key}/{}/{serial}/{}", self.env.seed, self.env.clock.now());
+        text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    }
+
+    pub(super) fn meta(&self, key: &Key) -> Option<ObjectMeta> {
+        let inner = self.shared.lock();
+        let stores = &inner.stores;
+        match key.kind {
+            Kind::Cluster => stores.maas_clusters.get(&key.name).map(|o| o.metadata.clone()),
+            Kind::Machine => stores.maas_machines.get(&key.name).map(|o| o.metadata.clone()),
+            Kind::Template => stores.templates.get(&key.name).map(|o| o.metadata.clone()),
+        }
+    }
+}
+
+fn finalizer(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Cluster | Kind::Template => CLUSTER_FINALIZER,
+        Kind::Machine => MACHINE_FINALIZER,
+    }
+}
+
+fn with(meta: &ObjectMeta, finalizer: &str) -> Vec<String> {
+    let mut all = meta.finalizers.clone().unwrap_or_default();
+    if !all.iter().any(|f| f == finalizer) {
+        all.push(finalizer.to_owned());
+    }
+    all
+}
+
+fn value(status: &impl Serialize) -> Value {
+    // Our own types serialise; an empty status is no status.
+    match serde_json::to_value(status) {
+        Ok(Value::Null) | Err(_) => json!({}),
+        Ok(value) => value,
+    }
+}
+
+/// The merge patch that makes `wanted` of `standing`, on the first level: only what differs, null for what goes.
+fn difference(standing: &Value, wanted: &Value) -> Map<String, Value> {
+    let empty = Map::new();
+    let (standing, wanted) = (standing.as_object().unwrap_or(&empty), wanted.as_object().unwrap_or(&empty));
+    let mut patch = Map::new();
+    for (name, value) in wanted {
+        if standing.get(name) != Some(value) {
+            patch.insert(name.clone(), value.clone());
+        }
+    }
+    for name in standing.keys().filter(|name| !wanted.contains_key(*name)) {
+        patch.insert(name.clone(), Value::Null);
+    }
+    patch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_has_only_what_differs_and_null_for_what_goes() {
+        let standing = json!({ "a": 1, "b": [1], "c": "x" });
+        let wanted = json!({ "a": 1, "b": [2] });
+        assert_eq!(Value::Object(difference(&standing, &wanted)), json!({ "b": [2], "c": null }));
+        assert!(difference(&standing, &standing).is_empty());
+    }
+}

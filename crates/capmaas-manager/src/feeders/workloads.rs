@@ -1,0 +1,136 @@
+//! What workload clusters say: their Nodes, and which of their API servers answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use capmaas_reconcile::names::ObjectName;
+use capmaas_reconcile::stores::{Fact, NameSight, NodeView, NodesSight, Stores};
+use capmaas_reconcile::topic::Topic;
+use k8s_openapi::api::core::v1::{Node, Secret};
+use kube::Api;
+use kube::api::ListParams;
+
+use crate::bell::Listener;
+use crate::env::{Env, WorkloadError};
+use crate::shared::Shared;
+
+/// Label with the zone of a Node.
+pub(crate) const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
+
+/// Runs for as long as it is polled.
+pub(crate) async fn run(env: Env, shared: Shared) {
+    let mut bell = shared.listen();
+    loop {
+        bell.forget();
+        let (nodes, health) = awaited(&shared);
+        if nodes.is_empty() && health.is_empty() {
+            bell.rung().await;
+            continue;
+        }
+        let clusters: BTreeSet<_> = nodes.iter().chain(&health).cloned().collect();
+        for cluster in &clusters {
+            let kubeconfig = match kubeconfig(&env.kube, cluster).await {
+                Ok(kubeconfig) => kubeconfig,
+                Err(error) => {
+                    if nodes.contains(cluster) {
+                        shared.learn(Fact::Nodes(cluster.clone(), NodesSight::Unreadable(error.to_string())));
+                    }
+                    continue;
+                }
+            };
+            if nodes.contains(cluster) {
+                let sight = match read_nodes(&env, cluster, &kubeconfig).await {
+                    Ok(nodes) => NodesSight::Nodes(nodes),
+                    Err(error) => NodesSight::Unreadable(error.to_string()),
+                };
+                shared.learn(Fact::Nodes(cluster.clone(), sight));
+            }
+            if health.contains(cluster) {
+                let (addresses, port) = candidates(&shared.lock().stores, cluster);
+                let mut answers = BTreeMap::new();
+                for address in addresses {
+                    answers.insert(address, env.workloads.answers(cluster, &kubeconfig, address, port).await);
+                }
+                shared.learn(Fact::Health(cluster.clone(), answers));
+            }
+        }
+        wait(&env, &shared, &mut bell, &clusters).await;
+    }
+}
+
+fn awaited(shared: &Shared) -> (BTreeSet<ObjectName>, BTreeSet<ObjectName>) {
+    let inner = shared.lock();
+    let mut nodes = BTreeSet::new();
+    let mut health = BTreeSet::new();
+    for topic in inner.queue.awaited() {
+        match topic {
+            Topic::Nodes(cluster) => nodes.insert(cluster.clone()),
+            Topic::Health(cluster) => health.insert(cluster.clone()),
+            _ => false,
+        };
+    }
+    (nodes, health)
+}
+
+/// Until the next poll, or until a cluster is awaited that was not.
+async fn wait(env: &Env, shared: &Shared, bell: &mut Listener, read: &BTreeSet<ObjectName>) {
+    let until = env.clock.now() + env.settings.workload_poll;
+    loop {
+        bell.forget();
+        let (nodes, health) = awaited(shared);
+        if nodes.iter().chain(&health).any(|cluster| !read.contains(cluster)) {
+            return;
+        }
+        tokio::select! {
+            biased;
+            () = bell.rung() => {}
+            () = env.clock.sleep_until(until) => return,
+        }
+    }
+}
+
+/// The kubeconfig that the control-plane provider keeps in Secret `<cluster>-kubeconfig`; read by name, never cached.
+pub(crate) async fn kubeconfig(kube: &kube::Client, cluster: &ObjectName) -> Result<Vec<u8>, WorkloadError> {
+    let api: Api<Secret> = Api::namespaced(kube.clone(), &cluster.namespace);
+    let name = format!("{}-kubeconfig", cluster.name);
+    let missing = |what: String| WorkloadError::Kubeconfig(format!("Secret {}/{name}: {what}", cluster.namespace));
+    let secret = api.get_opt(&name).await.map_err(|e| missing(e.to_string()))?.ok_or_else(|| missing("not there yet".to_owned()))?;
+    secret.data.and_then(|mut d| d.remove("value")).map(|b| b.0).ok_or_else(|| missing("it has no key value".to_owned()))
+}
+
+async fn read_nodes(env: &Env, cluster: &ObjectName, kubeconfig: &[u8]) -> Result<BTreeMap<String, NodeView>, WorkloadError> {
+    let client = env.workloads.client(cluster, kubeconfig).await?;
+    let api: Api<Node> = Api::all(client);
+    let nodes = api.list(&ListParams::default()).await.map_err(|e| WorkloadError::Unreachable(e.to_string()))?;
+    Ok(nodes.items.iter().map(view).map(|view| (view.name.clone(), view)).collect())
+}
+
+/// A Node as plans see it.
+pub(crate) fn view(node: &Node) -> NodeView {
+    let spec = node.spec.as_ref();
+    let addresses = node.status.as_ref().and_then(|s| s.addresses.as_ref()).into_iter().flatten();
+    NodeView {
+        name: node.metadata.name.clone().unwrap_or_default(),
+        provider_id: spec.and_then(|s| s.provider_id.clone()).unwrap_or_default(),
+        zone: node.metadata.labels.as_ref().and_then(|l| l.get(ZONE_LABEL)).cloned(),
+        addresses: addresses.filter(|a| a.type_.ends_with("IP")).filter_map(|a| a.address.parse().ok()).collect(),
+    }
+}
+
+/// Addresses to probe: those that the name has and those that could join it.
+fn candidates(stores: &Stores, cluster: &ObjectName) -> (BTreeSet<IpAddr>, u16) {
+    let mut addresses = BTreeSet::new();
+    let mut port = 6443;
+    let objects = stores.maas_clusters.keys().filter(|n| n.namespace == cluster.namespace);
+    for seen in objects.filter_map(|name| stores.observe_cluster(name)) {
+        if seen.cluster.as_ref().map(|(name, _)| name) != Some(cluster) {
+            continue;
+        }
+        port = seen.object.endpoint().and_then(|e| u16::try_from(e.port).ok()).unwrap_or(port);
+        addresses.extend(seen.members.iter().filter(|m| !m.leaving).filter_map(|m| m.addresses.first().copied()));
+        if let Some((_, NameSight::Published(set, _))) = &seen.name {
+            addresses.extend(set);
+        }
+    }
+    (addresses, port)
+}

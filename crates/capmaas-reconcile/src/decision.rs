@@ -1,0 +1,190 @@
+//! What a plan answers: at most one step, the status that should stand, and when to look again.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+
+use capi_types::{MaasClusterStatus, MaasMachineStatus, MaasMachineTemplateStatus, ProviderId, SystemId};
+
+use crate::names::DnsName;
+use crate::names::{ObjectName, Token};
+use crate::provider::{ClaimOrder, DeployOrder, Marks, PublishOrder, ReleaseOrder};
+use crate::topic::Wake;
+
+/// What a plan says should happen next.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// The one step to do now.
+    pub next: Option<Step>,
+    /// The status that should stand; `None` leaves it alone.
+    pub status: Option<Status>,
+    /// Something to tell the people who watch, when [`Decision::status`] is written.
+    pub event: Option<Note>,
+    /// When to look again.
+    pub wake: Wake,
+}
+
+/// A whole status, by kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Status {
+    /// Of a MaasCluster.
+    Cluster(Box<MaasClusterStatus>),
+    /// Of a MaasMachine.
+    Machine(Box<MaasMachineStatus>),
+    /// Of a MaasMachineTemplate.
+    Template(Box<MaasMachineTemplateStatus>),
+}
+
+/// An event for `kubectl describe`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Needs somebody's attention.
+    pub warning: bool,
+    /// UpperCamel reason.
+    pub reason: String,
+    /// One sentence.
+    pub message: String,
+}
+
+/// One thing to do. Steps are data: the executor compares what they expect, it does not judge.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Write an intent into the object's metadata.
+    Record(Intent),
+    /// Write an output field of the spec.
+    WriteSpec(SpecWrite),
+    /// Allocate a host.
+    Claim(ClaimOrder),
+    /// Put our marks onto a claimed host; with the hostname of a takeover, if it is one.
+    Mark {
+        /// The host.
+        host: SystemId,
+        /// The claim.
+        token: Token,
+        /// What to write.
+        marks: Marks,
+        /// `status.hostname` of a machine that another provider deployed.
+        takeover: Option<String>,
+    },
+    /// Install the image and hand over the bootstrap data.
+    Deploy {
+        /// The host.
+        host: SystemId,
+        /// The claim.
+        token: Token,
+        /// How.
+        order: DeployOrder,
+        /// Name of the Secret that holds the bootstrap data, in the object's namespace.
+        bootstrap: String,
+    },
+    /// Give the host back.
+    Release {
+        /// The host.
+        host: SystemId,
+        /// The claim.
+        token: Token,
+        /// How.
+        order: ReleaseOrder,
+    },
+    /// Make the control plane's name resolve to a set.
+    Publish(PublishOrder),
+    /// Remove the control plane's name.
+    Unpublish(DnsName),
+    /// Set a Node's empty `spec.providerID` and its zone label.
+    TieNode(NodeTie),
+    /// Let the object go.
+    DropFinalizer,
+}
+
+/// What to write into an object's metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// Our finalizer.
+    Finalizer,
+    /// Finalizer, claim token and block-move, in one patch (design rule 5.1).
+    Claim(Token),
+    /// Remove block-move: nothing is under way.
+    UnblockMove,
+    /// The addresses that the name is about to have from us (the "last applied" note).
+    Published(BTreeSet<IpAddr>),
+}
+
+/// What to write into an object's spec.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SpecWrite {
+    /// `spec.systemID`, and block-move goes.
+    SystemId(SystemId),
+    /// Clears `spec.systemID`: the host is no longer this machine's, and it never was provisioned.
+    NoSystemId,
+    /// `spec.providerID`, once.
+    ProviderId(ProviderId),
+    /// `spec.controlPlaneEndpoint`.
+    Endpoint {
+        /// DNS name.
+        host: String,
+        /// TCP port.
+        port: u16,
+    },
+}
+
+/// Which Node is tied to which machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeTie {
+    /// The Cluster whose workload cluster has the Node.
+    pub cluster: ObjectName,
+    /// The Node's exact name.
+    pub node: String,
+    /// To be written when the Node has none.
+    pub provider_id: ProviderId,
+    /// For label `topology.kubernetes.io/zone`.
+    pub zone: String,
+}
+
+/// Steps by kind: for memory of failures, metrics and logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StepKind {
+    /// [`Step::Record`]
+    Record,
+    /// [`Step::WriteSpec`]
+    WriteSpec,
+    /// [`Step::Claim`]
+    Claim,
+    /// [`Step::Mark`]
+    Mark,
+    /// [`Step::Deploy`]
+    Deploy,
+    /// [`Step::Release`]
+    Release,
+    /// [`Step::Publish`]
+    Publish,
+    /// [`Step::Unpublish`]
+    Unpublish,
+    /// [`Step::TieNode`]
+    TieNode,
+    /// [`Step::DropFinalizer`]
+    DropFinalizer,
+}
+
+impl fmt::Display for StepKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+impl Step {
+    /// Its kind.
+    pub fn kind(&self) -> StepKind {
+        match self {
+            Self::Record(_) => StepKind::Record,
+            Self::WriteSpec(_) => StepKind::WriteSpec,
+            Self::Claim(_) => StepKind::Claim,
+            Self::Mark { .. } => StepKind::Mark,
+            Self::Deploy { .. } => StepKind::Deploy,
+            Self::Release { .. } => StepKind::Release,
+            Self::Publish(_) => StepKind::Publish,
+            Self::Unpublish(_) => StepKind::Unpublish,
+            Self::TieNode(_) => StepKind::TieNode,
+            Self::DropFinalizer => StepKind::DropFinalizer,
+        }
+    }
+}

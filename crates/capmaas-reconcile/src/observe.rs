@@ -1,0 +1,312 @@
+//! From the stores to what one plan sees. Plain functions: a missing Secret, an unread host, an absent Cluster are
+//! observations, not errors.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use capi_types::names::{CLUSTER_NAME_LABEL, CONTROL_PLANE_LABEL, PUBLISHED_ANNOTATION};
+use capi_types::{
+    ControlPlaneEndpointMode, CoreCluster, CoreMachine, MaasCluster, MaasMachine, MaasMachineTemplate, SystemId,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::fleet::HostSight;
+use crate::host::{HostPhase, HostView};
+use crate::names::{Constraints, DnsName, Key, Kind, ObjectName};
+use crate::record::Record;
+use crate::stores::{BadHost, Memory, NameSight, NodesSight, Region, Stores, TokenSight, cluster_of_infra};
+
+/// What the plan of a MaasMachine sees.
+#[derive(Debug)]
+pub struct MachineSeen<'a> {
+    /// The object.
+    pub object: &'a MaasMachine,
+    /// Its claim record.
+    pub record: Record,
+    /// The core Machine that owns it.
+    pub machine: Option<(ObjectName, Option<&'a CoreMachine>)>,
+    /// The core Cluster it belongs to.
+    pub cluster: Option<(ObjectName, Option<&'a CoreCluster>)>,
+    /// The MaasCluster of that Cluster.
+    pub maas_cluster: Option<&'a MaasCluster>,
+    /// The region.
+    pub region: &'a Region,
+    /// What this process remembers.
+    pub memory: &'a Memory,
+    /// The latest answer to a query for its token.
+    pub token: Option<&'a TokenSight>,
+    /// The host that its spec names (`systemID`, else `providerID`).
+    pub host: Option<(SystemId, &'a HostSight)>,
+    /// What a host must have.
+    pub constraints: Constraints,
+    /// Free hosts that match and that no other machine is about to get, cheapest first; or MAAS's refusal of the constraints.
+    pub free: Option<Result<Vec<&'a HostView>, &'a str>>,
+    /// Hosts that failed for this cluster.
+    pub bad: BTreeMap<&'a SystemId, &'a BadHost>,
+    /// Other MaasMachines whose spec names the same host.
+    pub rivals: Vec<&'a ObjectName>,
+    /// The control plane's name and what is known of it, when this is a control-plane machine and MAAS keeps the name.
+    pub name: Option<(DnsName, &'a NameSight)>,
+    /// The Nodes of the workload cluster.
+    pub nodes: Option<&'a NodesSight>,
+}
+
+/// What the plan of a MaasCluster sees.
+#[derive(Debug)]
+pub struct ClusterSeen<'a> {
+    /// The object.
+    pub object: &'a MaasCluster,
+    /// The core Cluster that owns it.
+    pub cluster: Option<(ObjectName, Option<&'a CoreCluster>)>,
+    /// The region.
+    pub region: &'a Region,
+    /// What this process remembers.
+    pub memory: &'a Memory,
+    /// Names of all MaasMachines of the Cluster that still exist.
+    pub machines: Vec<&'a ObjectName>,
+    /// Its control-plane machines.
+    pub members: Vec<Member<'a>>,
+    /// The name that MAAS keeps, once `spec.controlPlaneEndpoint` has it, and what is known of it.
+    pub name: Option<(DnsName, &'a NameSight)>,
+    /// Another MaasCluster that had this name first (a copied manifest).
+    pub rival: Option<&'a ObjectName>,
+    /// The last-applied note: addresses that are there because of us.
+    pub published: BTreeSet<IpAddr>,
+    /// Addresses of hosts that are known and are no control-plane machine of this cluster.
+    pub elsewhere: BTreeSet<IpAddr>,
+    /// MAAS domains.
+    pub domains: Option<&'a BTreeSet<String>>,
+    /// MAAS zones.
+    pub zones: Option<&'a BTreeSet<String>>,
+    /// Which API server addresses answer.
+    pub health: Option<&'a BTreeMap<IpAddr, bool>>,
+}
+
+/// A control-plane machine as its cluster sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member<'a> {
+    /// The MaasMachine.
+    pub name: &'a ObjectName,
+    /// The host that its spec names.
+    pub host: Option<SystemId>,
+    /// That host was not read yet: nothing may be concluded from its addresses.
+    pub unread: bool,
+    /// It, or its Machine, is being deleted.
+    pub leaving: bool,
+    /// Its addresses, while it is held and has (or had) a system; none before it is deployed or deploying.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// What the plan of a MaasMachineTemplate sees.
+#[derive(Debug)]
+pub struct TemplateSeen<'a> {
+    /// The object.
+    pub object: &'a MaasMachineTemplate,
+    /// MaasMachines cloned from it.
+    pub clones: Vec<&'a MaasMachine>,
+}
+
+fn labelled<'a>(meta: &'a ObjectMeta, label: &str) -> Option<&'a str> {
+    meta.labels.as_ref()?.get(label).map(String::as_str)
+}
+
+fn annotated<'a>(meta: &'a ObjectMeta, annotation: &str) -> Option<&'a str> {
+    meta.annotations.as_ref()?.get(annotation).map(String::as_str)
+}
+
+fn owner<'a>(meta: &'a ObjectMeta, kind: &str) -> Option<&'a str> {
+    let mut owners = meta.owner_references.as_ref()?.iter();
+    owners.find(|o| o.kind == kind && o.api_version.starts_with("cluster.x-k8s.io/")).map(|o| o.name.as_str())
+}
+
+/// The host that a MaasMachine's spec names.
+pub(crate) fn host_of(object: &MaasMachine) -> Option<SystemId> {
+    let by_id = object.spec.system_id.as_deref().filter(|id| !id.is_empty()).and_then(|id| id.parse().ok());
+    by_id.or_else(|| Some(object.provider_id()?.ok()?.system_id().clone()))
+}
+
+fn constraints(object: &MaasMachine, machine: Option<&CoreMachine>) -> Constraints {
+    let text = |value: &Option<String>| value.clone().filter(|v| !v.is_empty());
+    Constraints {
+        zone: text(&object.spec.failure_domain).or_else(|| machine.and_then(|m| text(&m.failure_domain))),
+        pool: text(&object.spec.resource_pool),
+        tags: object.spec.tags.iter().filter(|t| !t.is_empty()).cloned().collect(),
+        min_cpu: object.spec.min_cpu.try_into().unwrap_or(0),
+        min_memory_mib: object.spec.min_memory.try_into().unwrap_or(0),
+    }
+}
+
+impl Stores {
+    fn maas_cluster_of(&self, cluster: &ObjectName) -> Option<&MaasCluster> {
+        self.maas_clusters
+            .iter()
+            .find(|(name, object)| {
+                name.namespace == cluster.namespace && cluster_of_infra(object).as_ref() == Some(cluster)
+            })
+            .map(|(_, object)| object)
+    }
+
+    fn name_of(&self, object: &MaasCluster) -> Option<(DnsName, &NameSight)> {
+        static UNREAD: NameSight = NameSight::Unread;
+        let endpoint = object.endpoint()?;
+        if object.spec.control_plane_endpoint_mode != ControlPlaneEndpointMode::MaasDNS {
+            return None;
+        }
+        let name = DnsName::within(&endpoint.host, &object.spec.dns_domain)?;
+        let sight = self.names.get(&name).unwrap_or(&UNREAD);
+        Some((name, sight))
+    }
+
+    /// What the plan of this MaasMachine sees; `None` when there is no such object.
+    pub fn observe_machine(&self, name: &ObjectName) -> Option<MachineSeen<'_>> {
+        let object = self.maas_machines.get(name)?;
+        let key = Key { kind: Kind::Machine, name: name.clone() };
+        let here = |n: &str| ObjectName::new(name.namespace.clone(), n);
+        let machine = owner(&object.metadata, "Machine").map(|n| {
+            let n = here(n);
+            let found = self.machines.get(&n);
+            (n, found)
+        });
+        let core = machine.as_ref().and_then(|(_, m)| *m);
+        let cluster =
+            labelled(&object.metadata, CLUSTER_NAME_LABEL).or(core.map(|m| m.cluster_name.as_str())).map(|n| {
+                let n = here(n);
+                let found = self.clusters.get(&n);
+                (n, found)
+            });
+        let maas_cluster = cluster.as_ref().and_then(|(n, _)| self.maas_cluster_of(n));
+        let record = Record::of(object);
+        let memory = self.memory(&key);
+        let host_id = host_of(object);
+        let constraints = constraints(object, core);
+        let reserved: BTreeSet<_> = self.reserved().filter(|(k, _)| **k != key).map(|(_, id)| id).collect();
+        let free = self.free_hosts(&constraints);
+        let free =
+            free.map(|answer| answer.map(|hosts| hosts.into_iter().filter(|h| !reserved.contains(&h.id)).collect()));
+        let bad = cluster.as_ref().map(|(c, _)| {
+            self.bad.iter().filter(|((cluster, _), _)| cluster == c).map(|((_, id), bad)| (id, bad)).collect()
+        });
+        let rivals = host_id.as_ref().map(|id| {
+            let others = self.maas_machines.iter().filter(|(n, o)| *n != name && host_of(o).as_ref() == Some(id));
+            others.map(|(n, _)| n).collect()
+        });
+        let control_plane = labelled(&object.metadata, CONTROL_PLANE_LABEL).is_some()
+            || core.is_some_and(CoreMachine::is_control_plane);
+        Some(MachineSeen {
+            object,
+            token: record.token().and_then(|t| self.tokens.get(t)),
+            record,
+            machine,
+            maas_cluster,
+            region: &self.region,
+            memory,
+            host: host_id.map(|id| {
+                let sight = self.fleet.get(&id);
+                (id, sight)
+            }),
+            constraints,
+            free,
+            bad: bad.unwrap_or_default(),
+            rivals: rivals.unwrap_or_default(),
+            name: maas_cluster.filter(|_| control_plane).and_then(|c| self.name_of(c)),
+            nodes: cluster.as_ref().and_then(|(c, _)| self.nodes.get(c)),
+            cluster,
+        })
+    }
+
+    /// What the plan of this MaasCluster sees; `None` when there is no such object.
+    pub fn observe_cluster(&self, name: &ObjectName) -> Option<ClusterSeen<'_>> {
+        let object = self.maas_clusters.get(name)?;
+        let cluster = cluster_of_infra(object).map(|n| {
+            let found = self.clusters.get(&n);
+            (n, found)
+        });
+        let label = labelled(&object.metadata, CLUSTER_NAME_LABEL).map(str::to_owned);
+        let label = cluster.as_ref().map(|(n, _)| n.name.clone()).or(label);
+        let ours = |n: &ObjectName, o: &MaasMachine| {
+            n.namespace == name.namespace
+                && label.is_some()
+                && labelled(&o.metadata, CLUSTER_NAME_LABEL) == label.as_deref()
+        };
+        let machines: Vec<_> = self.maas_machines.iter().filter(|(n, o)| ours(n, o)).collect();
+        let members: Vec<_> = machines.iter().filter_map(|(n, o)| self.member(n, o)).collect();
+        let hosts: BTreeSet<_> = members.iter().filter_map(|m| m.host.as_ref()).collect();
+        let elsewhere =
+            self.fleet.seen().filter(|h| !hosts.contains(&h.id)).flat_map(|h| h.addresses.iter().copied()).collect();
+        let note = annotated(&object.metadata, PUBLISHED_ANNOTATION).unwrap_or_default();
+        Some(ClusterSeen {
+            object,
+            region: &self.region,
+            memory: self.memory(&Key { kind: Kind::Cluster, name: name.clone() }),
+            machines: machines.into_iter().map(|(n, _)| n).collect(),
+            members,
+            name: self.name_of(object),
+            rival: self.name_rival(name, object),
+            published: note.split(',').filter_map(|a| a.parse().ok()).collect(),
+            elsewhere,
+            domains: self.domains.as_ref(),
+            zones: self.zones.as_ref(),
+            health: cluster.as_ref().and_then(|(n, _)| self.health.get(n)),
+            cluster,
+        })
+    }
+
+    /// The MaasCluster whose name this one's is, if it is another's: the provisioned one's, else the older one's.
+    fn name_rival(&self, name: &ObjectName, object: &MaasCluster) -> Option<&ObjectName> {
+        let (dns, _) = self.name_of(object)?;
+        fn rank<'n>(name: &'n ObjectName, object: &MaasCluster) -> (bool, Option<jiff::Timestamp>, &'n ObjectName) {
+            (!object.provisioned(), object.metadata.creation_timestamp.as_ref().map(|t| t.0), name)
+        }
+        let same = |o: &MaasCluster| self.name_of(o).is_some_and(|(other, _)| other == dns);
+        let others =
+            self.maas_clusters.iter().filter(|(n, o)| *n != name && same(o) && rank(n, o) < rank(name, object));
+        others.map(|(n, _)| n).next()
+    }
+
+    fn member<'a>(&'a self, name: &'a ObjectName, object: &'a MaasMachine) -> Option<Member<'a>> {
+        let machine = owner(&object.metadata, "Machine");
+        let machine = machine.and_then(|n| self.machines.get(&ObjectName::new(name.namespace.clone(), n)));
+        if labelled(&object.metadata, CONTROL_PLANE_LABEL).is_none()
+            && !machine.is_some_and(CoreMachine::is_control_plane)
+        {
+            return None;
+        }
+        let deleted = object.metadata.deletion_timestamp.is_some()
+            || machine.is_some_and(|m| m.metadata.deletion_timestamp.is_some());
+        let host = host_of(object);
+        let sight = host.as_ref().map(|id| self.fleet.get(id));
+        let record = Record::of(object);
+        let held = match sight {
+            Some(HostSight::Seen(view)) => Some(view).filter(|v| {
+                // In an operator's hands it is still this cluster's: its health decides, not its state.
+                let installed = matches!(
+                    v.phase,
+                    HostPhase::Deploying
+                        | HostPhase::Deployed
+                        | HostPhase::Broken
+                        | HostPhase::Operator
+                        | HostPhase::Unknown
+                );
+                installed && record.token().is_some_and(|t| v.is_marked(t))
+            }),
+            _ => None,
+        };
+        Some(Member {
+            name,
+            host,
+            unread: sight == Some(&HostSight::Unread),
+            leaving: deleted,
+            addresses: held.map(|v| v.addresses.clone()).unwrap_or_default(),
+        })
+    }
+
+    /// What the plan of this MaasMachineTemplate sees; `None` when there is no such object.
+    pub fn observe_template(&self, name: &ObjectName) -> Option<TemplateSeen<'_>> {
+        let object = self.templates.get(name)?;
+        let cloned = |o: &&MaasMachine| {
+            o.metadata.namespace.as_deref() == Some(&name.namespace)
+                && annotated(&o.metadata, capi_types::names::CLONED_FROM_NAME_ANNOTATION) == Some(&name.name)
+        };
+        Some(TemplateSeen { object, clones: self.maas_machines.values().filter(cloned).collect() })
+    }
+}

@@ -1,0 +1,362 @@
+//! The plan of a MaasMachine.
+//!
+//! ```text
+//! no finalizer ─ Record(Claim) ─ [look the token up, if somebody else may have claimed] ─ Claim ─ WriteSpec(systemID)
+//!   ─ Mark ─ Deploy ─ (MAAS installs) ─ WriteSpec(providerID) ─ provisioned ─ TieNode
+//! deleted ─ (the name forgets the address) ─ Release ─ (MAAS frees) ─ DropFinalizer
+//! ```
+
+mod hosted;
+mod leaving;
+
+use std::net::IpAddr;
+
+use capi_types::conditions::{self, reason};
+use capi_types::names::{
+    ABANDON_ANNOTATION, BLOCK_MOVE_ANNOTATION, DELETE_FOR_MOVE_ANNOTATION, MACHINE_FINALIZER, PAUSED_ANNOTATION,
+};
+use capi_types::{
+    AddressType, CoreMachine, InitializationStatus, MaasMachineStatus, MachineAddress, ProviderId, SystemId,
+};
+use jiff::{SignedDuration, Timestamp};
+
+use super::draft::{Conditions, Waiting, Why, region_trouble, trouble};
+use crate::decision::{Decision, Intent, NodeTie, Note, SpecWrite, Status, Step, StepKind};
+use crate::fleet::HostSight;
+use crate::host::{Holder, HostPhase, HostView, Power};
+use crate::names::{ObjectName, Token};
+use crate::observe::MachineSeen;
+use crate::provider::{ClaimOrder, DeployOrder, Fault, Marks, Refusal, ReleaseOrder};
+use crate::record::Record;
+use crate::stores::{NameSight, NodeView, NodesSight, Region};
+use crate::topic::Topic;
+
+/// A claim without a clear answer may take effect this late (MAAS retries a transaction for 90 s).
+pub const CLAIM_MAY_LAND: SignedDuration = SignedDuration::from_secs(100);
+/// Paused objects are movable after this at the latest.
+pub const UNBLOCK_MOVE: SignedDuration = SignedDuration::from_secs(60);
+/// How often a token is looked up while a claim may still land.
+const LOOK_UP_EVERY: SignedDuration = SignedDuration::from_secs(5);
+/// A host that failed is not claimed for the same cluster for this long; doubles per failure.
+const QUARANTINE: SignedDuration = SignedDuration::from_mins(30);
+/// Time to live of the control plane's name, seconds; a leaving address is waited out this long.
+pub const TTL: u32 = 10;
+
+/// See the module.
+pub fn plan(seen: &MachineSeen<'_>, now: Timestamp) -> Decision {
+    let mut pass = Pass::new(seen, now);
+    let next = pass.next();
+    pass.finish(next)
+}
+
+struct Pass<'a, 'b> {
+    seen: &'b MachineSeen<'a>,
+    now: Timestamp,
+    waiting: Waiting,
+    status: MaasMachineStatus,
+    wanted: Conditions,
+    note: Option<Note>,
+    /// Status is left alone (objects that are not ours to touch).
+    silent: bool,
+}
+
+impl<'a> Pass<'a, '_> {
+    fn finish(self, next: Option<Step>) -> Decision {
+        let standing = self.seen.object.status.clone().unwrap_or_default();
+        if self.silent {
+            return Decision { next, status: None, event: None, wake: self.waiting.wake() };
+        }
+        let generation = self.seen.object.metadata.generation;
+        let (conditions, event) = self.wanted.settle(&standing.conditions, generation, self.now);
+        let status = MaasMachineStatus { conditions, ..self.status };
+        Decision {
+            next,
+            status: Some(Status::Machine(Box::new(status))),
+            event: self.note.or(event),
+            wake: self.waiting.wake(),
+        }
+    }
+}
+
+impl<'a, 'b> Pass<'a, 'b> {
+    fn new(seen: &'b MachineSeen<'a>, now: Timestamp) -> Self {
+        let mut waiting = Waiting::new(now);
+        waiting.on(Topic::Region);
+        if let Some((name, _)) = &seen.machine {
+            waiting.on(Topic::CoreMachine(name.clone()));
+        }
+        if let Some((name, _)) = &seen.cluster {
+            waiting.on(Topic::Cluster(name.clone()));
+        }
+        let status = seen.object.status.clone().unwrap_or_default();
+        Self { seen, now, waiting, status, wanted: Conditions::default(), note: None, silent: false }
+    }
+
+    fn annotated(&self, name: &str) -> Option<&str> {
+        self.seen.object.metadata.annotations.as_ref()?.get(name).map(String::as_str)
+    }
+
+    fn deleting(&self) -> bool {
+        self.seen.object.metadata.deletion_timestamp.is_some()
+    }
+
+    fn has_finalizer(&self) -> bool {
+        self.seen.object.metadata.finalizers.iter().flatten().any(|f| f == MACHINE_FINALIZER)
+    }
+
+    /// Ready=False and MachineDeployed=False for one reason: the usual way to say why there is no machine yet.
+    fn not_yet(&mut self, why: &Why) {
+        self.wanted.no(conditions::READY, why);
+        if !self.seen.object.provisioned() {
+            self.wanted.no(conditions::MACHINE_DEPLOYED, why);
+            self.status.ready = false;
+        }
+    }
+
+    fn next(&mut self) -> Option<Step> {
+        let seen = self.seen;
+        if self.deleting() && (!self.has_finalizer() || self.annotated(DELETE_FOR_MOVE_ANNOTATION).is_some()) {
+            // Nothing of ours is left to do; or clusterctl moved the object away and its machine lives on elsewhere.
+            self.silent = true;
+            return None;
+        }
+        let cluster_paused = seen.cluster.as_ref().is_some_and(|(_, c)| c.is_some_and(|c| c.is_paused()));
+        if cluster_paused || self.annotated(PAUSED_ANNOTATION).is_some() {
+            return self.paused(cluster_paused);
+        }
+        if self.deleting() {
+            return self.leave();
+        }
+        let Some((_, Some(_))) = &seen.machine else {
+            self.not_yet(&Why::new(reason::WAITING_FOR_OWNER, "waiting for the Machine that owns this object"));
+            return None;
+        };
+        if seen.object.wants_lxd() {
+            let message =
+                "spec.lxd.enabled is not supported: MAAS has removed VM hosts; remove spec.lxd from the template";
+            self.not_yet(&Why::new(reason::NOT_SUPPORTED, message));
+            return None;
+        }
+        if let Some(Err(error)) = seen.object.provider_id() {
+            self.not_yet(&Why::new(reason::INVALID_SPEC, format!("spec.providerID: {error}")));
+            return None;
+        }
+        match &seen.host {
+            Some((id, sight)) => self.with_host(id.clone(), sight),
+            None => self.without_host(),
+        }
+    }
+
+    // ---- before there is a host
+
+    fn without_host(&mut self) -> Option<Step> {
+        let seen = self.seen;
+        let Some((_, Some(machine))) = &seen.machine else { return None };
+        if let (Some(id), Record::Mine(_)) = (&seen.memory.claimed, &seen.record) {
+            self.not_yet(&Why::new(reason::CLAIMING, "recording the claimed machine"));
+            return Some(Step::WriteSpec(SpecWrite::SystemId(id.clone())));
+        }
+        if machine.is_deleting() {
+            self.not_yet(&Why::new(reason::DELETING, "the Machine is being deleted"));
+            return None;
+        }
+        let Some((cluster_name, Some(cluster))) = &seen.cluster else {
+            self.not_yet(&Why::new(reason::WAITING_FOR_CLUSTER_INFRASTRUCTURE, "waiting for the Cluster"));
+            return None;
+        };
+        if cluster.is_deleting() {
+            self.not_yet(&Why::new(reason::DELETING, "the Cluster is being deleted"));
+            return None;
+        }
+        if !cluster.infrastructure_provisioned {
+            let message = format!("waiting for the infrastructure of Cluster {}", cluster_name.name);
+            self.not_yet(&Why::new(reason::WAITING_FOR_CLUSTER_INFRASTRUCTURE, message));
+            return None;
+        }
+        if machine.data_secret_name.is_none() {
+            let why = if !machine.is_control_plane() && !cluster.control_plane_initialized {
+                Why::new(
+                    reason::WAITING_FOR_CONTROL_PLANE_INITIALIZED,
+                    "waiting for the first control-plane machine to be initialised",
+                )
+            } else {
+                Why::new(
+                    reason::WAITING_FOR_BOOTSTRAP_DATA,
+                    "waiting for the bootstrap provider to make the bootstrap data",
+                )
+            };
+            self.not_yet(&why);
+            return None;
+        }
+        let token = match &seen.record {
+            // block-move stands whenever a claim may be sent; a pause has taken it away.
+            Record::Mine(token) if self.has_finalizer() && self.annotated(BLOCK_MOVE_ANNOTATION).is_some() => {
+                token.clone()
+            }
+            Record::Mine(token) => {
+                self.not_yet(&Why::new(reason::CLAIMING, "claiming a machine"));
+                return Some(Step::Record(Intent::Claim(token.clone())));
+            }
+            Record::Absent | Record::Foreign(_) => {
+                let uid = seen.object.metadata.uid.as_deref()?;
+                self.not_yet(&Why::new(reason::CLAIMING, "claiming a machine"));
+                return Some(Step::Record(Intent::Claim(Token::mint(uid))));
+            }
+        };
+        if let Some(why) = region_trouble(seen.region) {
+            self.not_yet(&why);
+            return None;
+        }
+        match self.claim_may_land(&token, CLAIM_MAY_LAND) {
+            Landing::Found(id) => return Some(Step::WriteSpec(SpecWrite::SystemId(id))),
+            Landing::Open => {
+                let message =
+                    "an earlier claim may still take effect in MAAS; waiting until it has shown or its time is over";
+                self.not_yet(&Why::new(reason::CLAIMING, message));
+                return None;
+            }
+            Landing::Closed => {}
+        }
+        self.claim(token)
+    }
+
+    fn claim(&mut self, token: Token) -> Option<Step> {
+        let seen = self.seen;
+        self.waiting.on(Topic::Pool(seen.constraints.clone()));
+        let free = match &seen.free {
+            None => {
+                self.not_yet(
+                    &trouble(seen.memory, StepKind::Claim).unwrap_or(Why::new(reason::CLAIMING, "choosing a machine")),
+                );
+                return None;
+            }
+            Some(Err(refusal)) => {
+                self.not_yet(&Why::new(
+                    reason::INVALID_SPEC,
+                    format!("MAAS does not accept {}: {refusal}", seen.constraints),
+                ));
+                return None;
+            }
+            Some(Ok(free)) => free,
+        };
+        let usable = |host: &&&HostView| self.quarantined(&host.id).is_none_or(|until| until <= self.now);
+        let Some(host) = free.iter().find(usable) else {
+            let kept: Vec<_> = free.iter().map(|h| h.hostname.as_str()).collect();
+            let until = free.iter().filter_map(|h| self.quarantined(&h.id)).min();
+            if let Some(until) = until {
+                self.waiting.at(until);
+            }
+            let why = if kept.is_empty() {
+                let fix = "add or free a machine in MAAS, or ask for less";
+                Why::new(
+                    reason::NO_MACHINE_AVAILABLE,
+                    format!("no Ready machine in MAAS has {}; {fix}", seen.constraints),
+                )
+            } else {
+                let message = format!(
+                    "no machine: {} would match but failed a deployment for this cluster lately; repair it, or add a machine",
+                    kept.join(", ")
+                );
+                Why::new(reason::QUARANTINED, message)
+            };
+            self.not_yet(&why);
+            return None;
+        };
+        self.not_yet(&Why::new(reason::CLAIMING, "claiming a machine"));
+        if self.failing(StepKind::Claim) {
+            return None;
+        }
+        Some(Step::Claim(ClaimOrder { token, host: host.id.clone(), constraints: seen.constraints.clone() }))
+    }
+
+    fn quarantined(&self, host: &SystemId) -> Option<Timestamp> {
+        let bad = self.seen.bad.get(host)?;
+        let doubled = 2i32.saturating_pow(bad.failures.saturating_sub(1).min(6));
+        Some(bad.at + QUARANTINE.checked_mul(doubled).unwrap_or(QUARANTINE))
+    }
+
+    /// Whether a claim that this process does not know the end of may still show up, `window` after it was sent.
+    fn claim_may_land(&mut self, token: &Token, window: SignedDuration) -> Landing {
+        let Some(since) = self.seen.memory.claim_open_since else { return Landing::Closed };
+        if let Some(hit) = self.seen.token.and_then(|sight| sight.hits.first()) {
+            return Landing::Found(hit.clone());
+        }
+        match self.seen.token {
+            Some(sight) if sight.asked >= since + window => Landing::Closed,
+            _ => {
+                self.waiting.on(Topic::Token(token.clone()));
+                self.waiting.at(self.now + LOOK_UP_EVERY);
+                Landing::Open
+            }
+        }
+    }
+
+    fn paused(&mut self, by_cluster: bool) -> Option<Step> {
+        let seen = self.seen;
+        let blocked = self.annotated(BLOCK_MOVE_ANNOTATION).is_some();
+        if let Some(id) = &seen.memory.claimed
+            && seen.host.is_none()
+            && !self.deleting()
+        {
+            // Rule 5.12: what was sent is finished and recorded before the object may move.
+            return Some(Step::WriteSpec(SpecWrite::SystemId(id.clone())));
+        }
+        if blocked && !self.deleting() {
+            if let (Record::Mine(token), Region::Up(_), None) = (&seen.record, seen.region, &seen.host) {
+                match self.claim_may_land(token, UNBLOCK_MOVE) {
+                    Landing::Found(id) => return Some(Step::WriteSpec(SpecWrite::SystemId(id))),
+                    Landing::Open => {
+                        self.silent = true;
+                        return None;
+                    }
+                    Landing::Closed => {}
+                }
+            }
+            return Some(Step::Record(Intent::UnblockMove));
+        }
+        let who = if by_cluster { "Cluster spec.paused is true" } else { "annotation cluster.x-k8s.io/paused is set" };
+        self.wanted.paused(who);
+        None
+    }
+
+    // ---- small things
+
+    /// True when the step failed lately and has to wait. As long as it has not succeeded the condition says why, also while it is
+    /// tried again: it does not flap with the attempts.
+    fn failing(&mut self, step: StepKind) -> bool {
+        let waits = self.waiting.backs_off(self.seen.memory, step);
+        if let Some(why) = trouble(self.seen.memory, step) {
+            if self.deleting() {
+                self.blocked_release(&why);
+            } else if step == StepKind::TieNode {
+                self.wanted.unknown(conditions::NODE_TIED, &why);
+            } else if self.seen.object.provisioned() {
+                self.wanted.unknown(conditions::READY, &why);
+            } else {
+                self.not_yet(&why);
+            }
+        }
+        waits
+    }
+
+    fn name(&self) -> ObjectName {
+        let meta = &self.seen.object.metadata;
+        ObjectName::new(meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
+    }
+
+    fn marks(&self) -> Marks {
+        let cluster = self.seen.cluster.as_ref().map(|(cluster, _)| cluster.name.clone());
+        Marks { machine: self.name(), cluster: cluster.unwrap_or_default() }
+    }
+
+    fn release(&mut self, host: SystemId, token: Token, why: &str) -> Option<Step> {
+        let order = ReleaseOrder { comment: format!("capmaas {}: {why}", self.name()) };
+        Some(Step::Release { host, token, order })
+    }
+}
+
+enum Landing {
+    Found(SystemId),
+    Open,
+    Closed,
+}

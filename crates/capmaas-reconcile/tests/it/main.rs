@@ -1,0 +1,8 @@
+//! The plans at work: tables, and exhaustive exploration on the model fleet.
+#![allow(clippy::unwrap_used)] // helpers of tests
+
+mod cluster;
+mod explore;
+mod machine;
+mod template;
+mod world;

@@ -1,0 +1,360 @@
+//! The whole world in one process: both simulators, the scenery, the machines' software, and the doors through which the
+//! provider's manager works in it, unchanged.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use capmaas_manager::gate::Gate;
+use capmaas_manager::{Clock, Credentials, Env, Regions, Settings, WorkloadError};
+use capmaas_reconcile::names::ObjectName;
+use jiff::Timestamp;
+use kube::Client;
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::GroupVersionKind;
+use kube_sim::KubeSim;
+use maas_sim::{Region, SharedRegion};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use tower::Layer;
+
+use crate::nodes::{Nodes, NodesConfig};
+use crate::scenery::{self, Scenery, SceneryError};
+use crate::workload::{Authority, ClusterKey, Workloads};
+
+/// Where the sandbox's MAAS pretends to be for clients in the process.
+pub const MAAS_URL: &str = "http://maas.sandbox:5240/MAAS";
+
+/// What a sandbox is made of.
+#[derive(Clone, Debug)]
+pub struct SandboxConfig {
+    /// Seed of everything that is random.
+    pub seed: u64,
+    /// How fast policy time runs: 20 lets a deployment of five minutes pass in 15 s.
+    pub speed: f64,
+    /// When the world begins.
+    pub epoch: Timestamp,
+    /// The MAAS region.
+    pub maas: maas_sim::Config,
+    /// The software on the machines.
+    pub nodes: NodesConfig,
+    /// The authority of the workload clusters; the checked-in one makes runs repeatable.
+    pub authority: Authority,
+}
+
+impl SandboxConfig {
+    /// A repeatable world with so many machines, which begins at a fixed time and runs at real speed.
+    ///
+    /// # Errors
+    /// When the checked-in authority is not usable: a mistake of ours.
+    pub fn lab(seed: u64, machines: usize) -> Result<Self, SandboxError> {
+        Ok(Self {
+            seed,
+            speed: 1.0,
+            epoch: Timestamp::from_second(1_790_000_000).unwrap_or_default(),
+            maas: maas_sim::Config {
+                seed,
+                ..maas_sim::Config::lab(machines)
+            },
+            nodes: NodesConfig::default(),
+            authority: Authority::fixed(),
+        })
+    }
+}
+
+/// Why a sandbox could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// The scenery could not be set up.
+    #[error(transparent)]
+    Scenery(#[from] SceneryError),
+    /// The workload clusters' authority is not usable.
+    #[error(transparent)]
+    Authority(#[from] crate::workload::WorkloadError),
+    /// The embedded API server refused an object.
+    #[error("{object}: {source}")]
+    Refused {
+        /// Kind and name.
+        object: String,
+        /// Its words.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// A document is no Kubernetes object, or of a kind that the sandbox does not serve.
+    #[error("document {number}: {why}")]
+    Document {
+        /// Counts from 1.
+        number: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// Kinds of [`SandboxError`], to match on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SandboxErrorKind {
+    /// A mistake of ours.
+    Setup,
+    /// The user's input.
+    Input,
+}
+
+impl SandboxError {
+    /// The kind, to match on.
+    pub fn kind(&self) -> SandboxErrorKind {
+        match self {
+            Self::Scenery(_) | Self::Authority(_) => SandboxErrorKind::Setup,
+            Self::Refused { .. } | Self::Document { .. } => SandboxErrorKind::Input,
+        }
+    }
+}
+
+/// See the module. Clones are the same world.
+#[derive(Clone)]
+pub struct Sandbox {
+    /// Policy time.
+    pub clock: Clock,
+    /// The management cluster.
+    pub kube: KubeSim,
+    /// The MAAS region.
+    pub maas: SharedRegion,
+    /// The workload clusters.
+    pub workloads: Workloads,
+    nodes: NodesConfig,
+    seed: u64,
+    nonces: Arc<AtomicU64>,
+}
+
+impl Sandbox {
+    /// Builds the world; nothing runs yet. Call it inside a tokio runtime.
+    pub fn new(config: SandboxConfig) -> Self {
+        let clock = Clock::new(config.epoch, config.speed);
+        let kube = kube_sim(clock, config.seed);
+        let maas = SharedRegion::new(Region::new(config.maas), Arc::new(move || clock.now()));
+        let (seed, region) = (config.seed, maas.clone());
+        let make = Arc::new(move || kube_sim(clock, seed));
+        let resolve = Arc::new(move |host: &str| {
+            region
+                .with(|r, now| r.resolve(now, host))
+                .into_iter()
+                .collect()
+        });
+        let workloads = Workloads::new(make, config.authority, resolve, config.seed);
+        Self {
+            clock,
+            kube,
+            maas,
+            workloads,
+            nodes: config.nodes,
+            seed: config.seed,
+            nonces: Arc::default(),
+        }
+    }
+
+    /// A client of the management cluster.
+    pub fn client(&self) -> Client {
+        Client::new(self.kube.clone(), "default")
+    }
+
+    /// Installs all kinds, our namespace, and the Secret with the MAAS credentials.
+    ///
+    /// # Errors
+    /// When the embedded API server refuses one of them: a mistake of ours.
+    pub async fn install(&self) -> Result<(), SandboxError> {
+        let client = self.client();
+        scenery::install(&client).await?;
+        let crds = capi_types::crds()
+            .into_iter()
+            .filter_map(|crd| serde_json::to_value(crd).ok())
+            .collect::<Vec<_>>();
+        self.apply(&crds).await?;
+        let namespace = capi_types::names::PROVIDER_NAMESPACE;
+        self.apply(&[
+            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } }),
+        ])
+        .await?;
+        self.credentials(MAAS_URL, maas_sim::ADMIN_KEY).await
+    }
+
+    /// Writes the Secret with the MAAS credentials.
+    ///
+    /// # Errors
+    /// When the embedded API server refuses it.
+    pub async fn credentials(&self, endpoint: &str, key: &str) -> Result<(), SandboxError> {
+        self.apply(&[json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+            "metadata": { "name": capi_types::names::CREDENTIALS_SECRET, "namespace": capi_types::names::PROVIDER_NAMESPACE },
+            "stringData": { capi_types::names::MAAS_ENDPOINT_KEY: endpoint, capi_types::names::MAAS_API_KEY_KEY: key },
+        })])
+        .await
+    }
+
+    /// Creates each document, or merges it into what is there.
+    ///
+    /// # Errors
+    /// A document that is no object, of a kind that is not served, or that the API server refuses.
+    pub async fn apply(&self, documents: &[Value]) -> Result<(), SandboxError> {
+        let client = self.client();
+        for (number, document) in documents.iter().enumerate() {
+            let bad = |why: String| SandboxError::Document {
+                number: number + 1,
+                why,
+            };
+            let mut object: DynamicObject =
+                serde_json::from_value(document.clone()).map_err(|e| bad(e.to_string()))?;
+            let types = object
+                .types
+                .clone()
+                .ok_or_else(|| bad("it has no apiVersion and kind".to_owned()))?;
+            let gvk = GroupVersionKind::try_from(&types).map_err(|e| bad(e.to_string()))?;
+            let name = object
+                .metadata
+                .name
+                .clone()
+                .ok_or_else(|| bad("it has no metadata.name".to_owned()))?;
+            let (resource, namespaced) = self.resource(&client, &gvk).await.ok_or_else(|| {
+                bad(format!(
+                    "{} {name}: the sandbox serves no kind {} in {}",
+                    gvk.kind,
+                    gvk.kind,
+                    gvk.api_version()
+                ))
+            })?;
+            let api: Api<DynamicObject> = if namespaced {
+                let namespace = object
+                    .metadata
+                    .namespace
+                    .get_or_insert_with(|| "default".to_owned())
+                    .clone();
+                Api::namespaced_with(client.clone(), &namespace, &resource)
+            } else {
+                Api::all_with(client.clone(), &resource)
+            };
+            let refused = |source| SandboxError::Refused {
+                object: format!("{} {name}", gvk.kind),
+                source: Box::new(source),
+            };
+            match api.create(&PostParams::default(), &object).await {
+                Ok(_) => {}
+                Err(kube::Error::Api(status)) if status.is_already_exists() => {
+                    api.patch(&name, &PatchParams::default(), &Patch::Merge(document))
+                        .await
+                        .map_err(refused)?;
+                }
+                Err(error) => return Err(refused(error)),
+            }
+        }
+        Ok(())
+    }
+
+    async fn resource(
+        &self,
+        client: &Client,
+        gvk: &GroupVersionKind,
+    ) -> Option<(ApiResource, bool)> {
+        let list = if gvk.group.is_empty() {
+            client.list_core_api_resources(&gvk.version).await
+        } else {
+            client.list_api_group_resources(&gvk.api_version()).await
+        };
+        let found = list
+            .ok()?
+            .resources
+            .into_iter()
+            .find(|r| r.kind == gvk.kind && !r.name.contains('/'))?;
+        Some((
+            ApiResource::from_gvk_with_plural(gvk, &found.name),
+            found.namespaced,
+        ))
+    }
+
+    /// Runs what the provider does not: Cluster API's stand-in and the machines' software. Poll it beside the manager.
+    pub async fn world(&self) -> std::convert::Infallible {
+        let scenery = Scenery::new(self.client(), self.workloads.clone(), self.clock, self.seed);
+        let nodes = Nodes::new(self.nodes.clone(), self.workloads.clone());
+        tokio::select! { biased;
+            never = scenery.run() => never,
+            never = nodes.run(self.maas.clone(), self.clock) => never,
+        }
+    }
+
+    /// What [`capmaas_manager::Manager::run`] needs to work in this world; every call of its clients goes through the gate.
+    pub fn env(&self, gate: &Gate, settings: Settings) -> Env {
+        Env {
+            clock: self.clock,
+            seed: self.seed,
+            kube: Client::new(gate.layer("kube").layer(self.kube.clone()), "default"),
+            regions: Arc::new(InProcess {
+                sandbox: self.clone(),
+                gate: gate.clone(),
+            }),
+            workloads: Arc::new(InProcess {
+                sandbox: self.clone(),
+                gate: gate.clone(),
+            }),
+            settings,
+        }
+    }
+}
+
+fn kube_sim(clock: Clock, seed: u64) -> KubeSim {
+    KubeSim::new(kube_sim::Config::new(Arc::new(move || clock.now()), seed))
+}
+
+struct InProcess {
+    sandbox: Sandbox,
+    gate: Gate,
+}
+
+impl Regions for InProcess {
+    fn client(&self, credentials: &Credentials) -> Result<maas_client::Client, String> {
+        let clock = self.sandbox.clock;
+        // Counted for the whole world: a restarted manager must not use a nonce again.
+        let nonces = self.sandbox.nonces.clone();
+        let stamps = move || maas_client::Stamp {
+            nonce: format!("{:032x}", nonces.fetch_add(1, Ordering::Relaxed)),
+            unix_seconds: u64::try_from(clock.now().as_second()).unwrap_or_default(),
+        };
+        let builder = maas_client::Client::builder(
+            &credentials.endpoint,
+            credentials.api_key.expose_secret(),
+        )
+        .map_err(|e| e.to_string())?;
+        let service = self.gate.layer("maas").layer(self.sandbox.maas.clone());
+        Ok(builder
+            .stamps(stamps)
+            .retry(maas_client::RetryPolicy::none())
+            .build_with_service(service))
+    }
+}
+
+#[async_trait]
+impl capmaas_manager::Workloads for InProcess {
+    async fn client(
+        &self,
+        _cluster: &ObjectName,
+        kubeconfig: &[u8],
+    ) -> Result<Client, WorkloadError> {
+        let door = self
+            .sandbox
+            .workloads
+            .door(kubeconfig)
+            .map_err(|e| WorkloadError::Kubeconfig(e.to_string()))?;
+        Ok(Client::new(
+            self.gate.layer("workload").layer(door),
+            "default",
+        ))
+    }
+
+    async fn answers(
+        &self,
+        cluster: &ObjectName,
+        _kubeconfig: &[u8],
+        address: IpAddr,
+        _port: u16,
+    ) -> bool {
+        let key = ClusterKey::new(&cluster.namespace, &cluster.name);
+        self.sandbox.workloads.api_healthy(&key, address)
+    }
+}
