@@ -18,6 +18,9 @@ use sha2::{Digest, Sha256};
 /// Longest policy time that a script waits for one thing.
 pub const PATIENCE: Duration = Duration::from_secs(2 * 3600);
 
+/// Host name of the machine that is somebody else's.
+pub const FOREIGN: &str = "foreign";
+
 /// A world with a manager in it.
 pub struct Play {
     /// The world.
@@ -35,6 +38,33 @@ impl Play {
     /// When the lab can't be set up.
     pub async fn lab(seed: u64, machines: usize) -> Self {
         Self::with(SandboxConfig::lab(seed, machines).expect("the lab's own configuration")).await
+    }
+
+    /// The same, on hardware that takes half a minute to deploy, and with a machine in it that is somebody else's: fewer polls, so that
+    /// each call can be made the last one of a manager.
+    ///
+    /// # Panics
+    /// When the lab can't be set up.
+    pub async fn quick(seed: u64, machines: usize) -> Self {
+        let mut config = SandboxConfig::lab(seed, machines).expect("the lab's own configuration");
+        let s = Duration::from_secs;
+        config.maas.durations = maas_sim::Durations {
+            ephemeral: s(5),
+            installing: s(10),
+            reboot: s(5),
+            first_boot: s(5),
+            power_on: s(2),
+            release: s(5),
+            ..maas_sim::Durations::default()
+        };
+        config.nodes.kubeadm = s(5);
+        config.maas.machines.push(maas_sim::MachineSpec::named(FOREIGN));
+        let play = Self::with(config).await;
+        play.sandbox.maas.with(|region, now| {
+            region.set_owner(now, FOREIGN, Some("alice")).expect("alice exists");
+            region.set_status(now, FOREIGN, maas_sim::Status::Deployed).expect("it exists");
+        });
+        play
     }
 
     /// A world of this configuration.
@@ -198,11 +228,18 @@ impl<'a> Hand<'a> {
         .await;
     }
 
-    /// Host names of machines in MAAS that somebody holds.
+    /// True when nothing was done to the machine that is somebody else's, if there is one.
+    pub fn foreign_is_untouched(&self) -> bool {
+        let machine = self.play.sandbox.maas.with(|region, _| region.machine(FOREIGN));
+        machine.is_none_or(|m| m.owner.as_deref() == Some("alice") && m.status == maas_sim::Status::Deployed && m.owner_data.is_empty())
+    }
+
+    /// Host names of machines in MAAS that we hold.
     pub fn held(&self) -> Vec<String> {
         self.play.sandbox.maas.with(|region, _| {
             let all = region.system_ids().into_iter().filter_map(|id| region.machine(&id)).collect::<Vec<_>>();
-            all.into_iter().filter(|m| m.owner.is_some() || m.status != maas_sim::Status::Ready).map(|m| m.hostname).collect()
+            let taken = |m: &maas_sim::MachineState| m.owner.is_some() || m.status != maas_sim::Status::Ready;
+            all.into_iter().filter(taken).map(|m| m.hostname).filter(|name| name != FOREIGN).collect()
         })
     }
 }
@@ -240,6 +277,7 @@ pub async fn seed_scenario(play: &Play) {
     hand.delete("Cluster", "my-cluster").await;
     hand.until_gone().await;
     assert_eq!(hand.held(), Vec::<String>::new(), "every machine is back in the pool");
+    assert!(hand.foreign_is_untouched(), "a machine that is not ours was touched");
     play.sandbox.clock.sleep(Duration::from_secs(60)).await;
     let left = play.sandbox.maas.with(|region, now| region.resolve(now, &host));
     assert!(left.is_empty(), "{host} still resolves to {left:?}");

@@ -7,13 +7,16 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use capmaas_reconcile::decision::{Decision, Status, Step};
+use capmaas_reconcile::decision::{Decision, Note, Step};
 use capmaas_reconcile::names::{Key, Kind};
+use capmaas_reconcile::outcome::Answer;
 use capmaas_reconcile::plan;
-use capmaas_reconcile::provider::{Fault, Proof};
-use capmaas_reconcile::stores::Attempt;
+use capmaas_reconcile::provider::{Fault, NotOurs, Proof};
+use capmaas_reconcile::stores::{Fact, Learned, Stores};
 use capmaas_reconcile::topic::Wake;
 use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::{Map, Value};
 
 use crate::env::Env;
 use crate::metrics::Metrics;
@@ -25,21 +28,35 @@ const STEPS: usize = 32;
 const AGAIN: SignedDuration = SignedDuration::from_secs(2);
 
 /// How a step ended.
-pub(super) enum Outcome {
-    /// Done; plan is asked again.
-    Done,
-    /// The world was not as expected (a conflict, a stale object): look again when it changed.
-    Changed,
-    /// The metal said no; plan decides what that means.
-    Failed(Fault),
+enum Ended {
+    /// It was answered; with what it taught beyond the answer.
+    Answered(Result<Answer, Fault>, Vec<Fact>),
+    /// The fresh look before it showed that the host is not held for the claim.
+    NotOurs(NotOurs),
+}
+
+impl From<Fault> for Ended {
+    fn from(fault: Fault) -> Self {
+        Self::Answered(Err(fault), Vec::new())
+    }
+}
+
+/// What a pass does next.
+enum Next {
+    /// The status does not stand as it should: write this, then decide again.
+    Show(Map<String, Value>, Option<Note>, ObjectMeta),
+    /// A step; the stores know that it begins. With the metadata that was decided on: what the step's write expects.
+    Do(Step, ObjectMeta),
+    /// Nothing, until the wake.
+    Wait(Wake),
 }
 
 /// See the module.
 #[derive(Clone)]
 pub(crate) struct Executor {
-    pub(super) env: Env,
-    pub(super) shared: Shared,
-    pub(super) metrics: Metrics,
+    env: Env,
+    shared: Shared,
+    metrics: Metrics,
     /// Proofs that the last step left for the next one.
     proofs: Arc<Mutex<BTreeMap<Key, Proof>>>,
     /// How many Events were written: their names are numbered.
@@ -54,60 +71,94 @@ impl Executor {
     /// One pass over a key; `None` when the object is gone.
     pub(crate) async fn pass(&self, key: &Key) -> Option<Wake> {
         for _ in 0..STEPS {
-            let decision = self.decide(key)?;
-            let now = self.env.clock.now();
-            let again = |wake: Wake| Some(Wake { at: wake.at.min(now + AGAIN), ..wake });
-            let shows = decision.next.as_ref().is_none_or(is_slow);
-            if shows
-                && let Some(status) = &decision.status
-                && !self.write_status(key, status, decision.event.as_ref()).await
-            {
-                return again(decision.wake);
-            }
-            let Some(step) = decision.next else {
-                self.metrics.pass(key.kind, "settled");
-                return Some(decision.wake);
-            };
-            let kind = step.kind();
-            tracing::debug!(%key, ?step, "step");
-            match self.step(key, step).await {
-                Outcome::Done => {
-                    self.metrics.step(kind, true);
-                    self.shared.lock().stores.memory_mut(key).attempts.remove(&kind);
+            match self.next(key)? {
+                Next::Wait(wake) => {
+                    self.metrics.pass(key.kind, "settled");
+                    return Some(wake);
                 }
-                Outcome::Changed => {
-                    self.metrics.pass(key.kind, "changed");
-                    return again(decision.wake);
+                Next::Show(status, event, meta) => {
+                    if !self.put_status(key, status, &meta).await {
+                        self.metrics.pass(key.kind, "conflict");
+                        return Some(self.again(key));
+                    }
+                    if let Some(event) = event {
+                        self.tell(key, &event, &meta).await;
+                    }
                 }
-                Outcome::Failed(fault) => {
-                    self.metrics.step(kind, false);
-                    tracing::warn!(%key, step = %kind, %fault, "step failed");
-                    let at = self.env.clock.now();
-                    let mut inner = self.shared.lock();
-                    let attempts = &mut inner.stores.memory_mut(key).attempts;
-                    let count = attempts.get(&kind).map_or(0, |a| a.count) + 1;
-                    attempts.insert(kind, Attempt { count, at, fault });
+                Next::Do(step, meta) => {
+                    let kind = step.kind();
+                    tracing::debug!(%key, ?step, "step");
+                    let ended = self.step(key, &step, &meta).await;
+                    let ok = matches!(ended, Ended::Answered(Ok(_), _));
+                    self.metrics.step(kind, ok);
+                    self.learn(key, &step, ended);
+                    if !ok && is_object_write(&step) {
+                        // A conflict: what was seen is out of date. The watch, or a moment, brings what is there.
+                        self.metrics.pass(key.kind, "conflict");
+                        return Some(self.again(key));
+                    }
                 }
             }
         }
         self.shared.lock().queue.wake(key);
-        self.decide(key).map(|decision| decision.wake)
+        Some(self.again(key))
     }
 
-    fn decide(&self, key: &Key) -> Option<Decision> {
+    /// What to wait for when a pass ends before it is settled.
+    fn again(&self, key: &Key) -> Wake {
         let now = self.env.clock.now();
-        let mut inner = self.shared.lock();
-        let stores = &inner.stores;
-        let decision = match key.kind {
+        let topics = self.decide(key, &self.shared.lock().stores).map(|d| d.wake.topics).unwrap_or_default();
+        Wake { at: now + AGAIN, topics }
+    }
+
+    fn decide(&self, key: &Key, stores: &Stores) -> Option<Decision> {
+        let now = self.env.clock.now();
+        Some(match key.kind {
             Kind::Cluster => plan::cluster::plan(&stores.observe_cluster(&key.name)?, now),
             Kind::Machine => plan::machine::plan(&stores.observe_machine(&key.name)?, now),
             Kind::Template => plan::template::plan(&stores.observe_template(&key.name)?, now),
-        };
-        if let Some(Step::Claim(order)) = &decision.next {
-            // Reserved under the same lock that saw it free: two waiters never pick the same host.
-            inner.stores.memory_mut(key).claiming = Some(order.host.clone());
+        })
+    }
+
+    /// Decides, and begins the step under the same lock: two machines that wait never pick the same host.
+    fn next(&self, key: &Key) -> Option<Next> {
+        let mut inner = self.shared.lock();
+        let decision = self.decide(key, &inner.stores)?;
+        let meta = metadata(&inner.stores, key)?;
+        let shows = decision.next.as_ref().is_none_or(is_slow);
+        if shows && let Some(status) = &decision.status {
+            let difference = writes::status_difference(&inner.stores, key, status);
+            if !difference.is_empty() {
+                return Some(Next::Show(difference, decision.event, meta));
+            }
         }
-        Some(decision)
+        let Some(step) = decision.next else { return Some(Next::Wait(decision.wake)) };
+        inner.stores.step_begins(key, &step);
+        Some(Next::Do(step, meta))
+    }
+
+    fn learn(&self, key: &Key, step: &Step, ended: Ended) {
+        let now = self.env.clock.now();
+        let mut inner = self.shared.lock();
+        let (learned, facts) = match ended {
+            Ended::Answered(answer, facts) => {
+                if let Err(fault) = &answer {
+                    tracing::warn!(%key, step = %step.kind(), %fault, "step failed");
+                }
+                (inner.stores.step_ended(key, step, answer, now), facts)
+            }
+            Ended::NotOurs(found) => {
+                tracing::warn!(%key, step = %step.kind(), %found, "not ours");
+                (inner.stores.step_not_ours(key, step, &found, now), Vec::new())
+            }
+        };
+        inner.concern(learned);
+        for fact in facts {
+            let learned: Learned = inner.stores.learn(fact, now);
+            inner.concern(learned);
+        }
+        drop(inner);
+        self.shared.ring();
     }
 
     fn keep_proof(&self, key: &Key, proof: Proof) {
@@ -118,34 +169,33 @@ impl Executor {
         self.proofs.lock().unwrap_or_else(PoisonError::into_inner).remove(key)
     }
 
-    /// Writes a status if it differs from what stands; false when the write failed.
-    async fn write_status(&self, key: &Key, status: &Status, event: Option<&capmaas_reconcile::decision::Note>) -> bool {
-        match self.put_status(key, status).await {
-            Some(true) => {
-                if let Some(event) = event {
-                    self.tell(key, event).await;
-                }
-                true
-            }
-            Some(false) => true,
-            None => false,
-        }
-    }
-
-    async fn step(&self, key: &Key, step: Step) -> Outcome {
+    async fn step(&self, key: &Key, step: &Step, meta: &ObjectMeta) -> Ended {
         match step {
-            Step::Record(intent) => self.record(key, intent).await,
-            Step::WriteSpec(write) => self.write_spec(key, write).await,
-            Step::DropFinalizer => self.drop_finalizer(key).await,
+            Step::Record(intent) => self.record(key, intent, meta).await,
+            Step::WriteSpec(write) => self.write_spec(key, write, meta).await,
+            Step::DropFinalizer => self.drop_finalizer(key, meta).await,
             Step::Claim(order) => self.claim(key, order).await,
-            Step::Mark { host, token, marks, takeover } => self.mark(key, host, token, marks, takeover).await,
-            Step::Deploy { host, token, order, bootstrap } => self.deploy(key, host, token, order, &bootstrap).await,
+            Step::Mark { host, token, marks, takeover } => self.mark(key, host, token, marks, takeover.clone()).await,
+            Step::Deploy { host, token, order, bootstrap } => self.deploy(key, host, token, order, bootstrap).await,
             Step::Release { host, token, order } => self.release(key, host, token, order).await,
-            Step::Publish(order) => self.publish(key, order).await,
-            Step::Unpublish(name) => self.unpublish(key, name).await,
+            Step::Publish(order) => self.publish(order).await,
+            Step::Unpublish(name) => self.unpublish(name).await,
             Step::TieNode(tie) => self.tie_node(tie).await,
         }
     }
+}
+
+fn metadata(stores: &Stores, key: &Key) -> Option<ObjectMeta> {
+    match key.kind {
+        Kind::Cluster => stores.maas_clusters.get(&key.name).map(|o| o.metadata.clone()),
+        Kind::Machine => stores.maas_machines.get(&key.name).map(|o| o.metadata.clone()),
+        Kind::Template => stores.templates.get(&key.name).map(|o| o.metadata.clone()),
+    }
+}
+
+/// Steps that write the object itself.
+fn is_object_write(step: &Step) -> bool {
+    matches!(step, Step::Record(_) | Step::WriteSpec(_) | Step::DropFinalizer)
 }
 
 /// Steps that take so long that the status is shown before.

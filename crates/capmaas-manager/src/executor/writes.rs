@@ -9,8 +9,10 @@ use capi_types::names::{
 use capi_types::{MaasCluster, MaasMachine, MaasMachineTemplate};
 use capmaas_reconcile::decision::{Intent, Note, SpecWrite, Status};
 use capmaas_reconcile::names::{Key, Kind, ObjectName};
+use capmaas_reconcile::outcome::Answer;
+use capmaas_reconcile::provider::Fault;
 use capmaas_reconcile::record::Record;
-use capmaas_reconcile::stores::Fact;
+use capmaas_reconcile::stores::{Fact, Stores};
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::api::{Patch, PatchParams, PostParams};
@@ -20,22 +22,21 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::{Executor, Outcome};
+use super::{Ended, Executor};
 
 const MANAGER: &str = "capmaas-controller";
 
 impl Executor {
-    pub(super) async fn record(&self, key: &Key, intent: Intent) -> Outcome {
-        let Some(meta) = self.meta(key) else { return Outcome::Changed };
-        let (finalizers, annotations) = match &intent {
-            Intent::Finalizer => (Some(with(&meta, finalizer(key.kind))), json!({})),
+    pub(super) async fn record(&self, key: &Key, intent: &Intent, meta: &ObjectMeta) -> Ended {
+        let (finalizers, annotations) = match intent {
+            Intent::Finalizer => (Some(with(meta, finalizer(key.kind))), json!({})),
             Intent::Claim(token) => {
                 let mut annotations = json!({ CLAIM_ANNOTATION: Record::text(token, &key.name) });
                 if !self.names_a_host(&key.name) {
                     // Until the claim's outcome is in the spec, a move would lose it.
                     annotations[BLOCK_MOVE_ANNOTATION] = json!("");
                 }
-                (Some(with(&meta, MACHINE_FINALIZER)), annotations)
+                (Some(with(meta, MACHINE_FINALIZER)), annotations)
             }
             Intent::UnblockMove => (None, json!({ BLOCK_MOVE_ANNOTATION: null })),
             Intent::Published(addresses) => {
@@ -50,36 +51,16 @@ impl Executor {
         if annotations.as_object().is_some_and(|a| !a.is_empty()) {
             metadata["annotations"] = annotations;
         }
-        if let Intent::Claim(token) = &intent {
-            // Before the write: its watch event may overtake its answer. Only a token that was not there before is ours alone.
-            let mut inner = self.shared.lock();
-            let fresh = inner.stores.maas_machines.get(&key.name).is_some_and(|o| Record::of(o).token() != Some(token));
-            if fresh {
-                let memory = inner.stores.memory_mut(key);
-                memory.recorded_here = true;
-                memory.claim_open_since = None;
-            }
-        }
-        let outcome = self.patch(key, json!({ "metadata": metadata })).await;
-        if let (Intent::Claim(_), Outcome::Changed) = (&intent, &outcome) {
-            // Whether it was written is not known; if it was, then not known to be ours alone.
-            let now = self.env.clock.now();
-            let mut inner = self.shared.lock();
-            let memory = inner.stores.memory_mut(key);
-            memory.recorded_here = false;
-            memory.claim_open_since = Some(now);
-        }
-        outcome
+        self.patch(key, json!({ "metadata": metadata })).await
     }
 
     fn names_a_host(&self, name: &ObjectName) -> bool {
         self.shared.lock().stores.observe_machine(name).is_some_and(|seen| seen.host.is_some())
     }
 
-    pub(super) async fn write_spec(&self, key: &Key, write: SpecWrite) -> Outcome {
-        let Some(meta) = self.meta(key) else { return Outcome::Changed };
+    pub(super) async fn write_spec(&self, key: &Key, write: &SpecWrite, meta: &ObjectMeta) -> Ended {
         let mut metadata = json!({ "resourceVersion": meta.resource_version });
-        let spec = match &write {
+        let spec = match write {
             SpecWrite::SystemId(id) => {
                 if meta.annotations.as_ref().is_some_and(|a| a.contains_key(BLOCK_MOVE_ANNOTATION)) {
                     metadata["annotations"] = json!({ BLOCK_MOVE_ANNOTATION: null });
@@ -90,70 +71,49 @@ impl Executor {
             SpecWrite::ProviderId(id) => json!({ "providerID": id.to_string() }),
             SpecWrite::Endpoint { host, port } => json!({ "controlPlaneEndpoint": { "host": host, "port": port } }),
         };
-        let outcome = self.patch(key, json!({ "metadata": metadata, "spec": spec })).await;
-        if let Outcome::Done = outcome {
-            let mut inner = self.shared.lock();
-            match write {
-                SpecWrite::SystemId(_) => inner.stores.memory_mut(key).claimed = None,
-                SpecWrite::NoSystemId => inner.stores.forget_token(&key.name),
-                SpecWrite::ProviderId(_) | SpecWrite::Endpoint { .. } => {}
-            }
-        }
-        outcome
+        self.patch(key, json!({ "metadata": metadata, "spec": spec })).await
     }
 
-    pub(super) async fn drop_finalizer(&self, key: &Key) -> Outcome {
-        let Some(meta) = self.meta(key) else { return Outcome::Changed };
+    pub(super) async fn drop_finalizer(&self, key: &Key, meta: &ObjectMeta) -> Ended {
         let ours = finalizer(key.kind);
         let left: Vec<_> = meta.finalizers.iter().flatten().filter(|f| *f != ours).cloned().collect();
-        let gone = left.is_empty();
-        let outcome = self.patch(key, json!({ "metadata": { "resourceVersion": meta.resource_version, "finalizers": left } })).await;
-        if gone && matches!(outcome, Outcome::Done) {
-            self.shared.learn(match key.kind {
-                Kind::Cluster => Fact::MaasCluster(key.name.clone(), None),
-                Kind::Machine => Fact::MaasMachine(key.name.clone(), None),
-                Kind::Template => Fact::Template(key.name.clone(), None),
-            });
+        let last = left.is_empty();
+        let metadata = json!({ "resourceVersion": meta.resource_version, "finalizers": left });
+        match self.patch(key, json!({ "metadata": metadata })).await {
+            // The answer to the last write of an object shows it once more.
+            Ended::Answered(Ok(answer), _) if last => {
+                let name = key.name.clone();
+                let fact = match key.kind {
+                    Kind::Cluster => Fact::MaasCluster(name, None),
+                    Kind::Machine => Fact::MaasMachine(name, None),
+                    Kind::Template => Fact::Template(name, None),
+                };
+                Ended::Answered(Ok(answer), vec![fact])
+            }
+            ended => ended,
         }
-        outcome
     }
 
-    /// Writes the status where it differs: `Some(true)` written, `Some(false)` nothing to write, `None` not written.
-    pub(super) async fn put_status(&self, key: &Key, status: &Status) -> Option<bool> {
-        let (standing, wanted, meta) = {
-            let inner = self.shared.lock();
-            let stores = &inner.stores;
-            match status {
-                Status::Cluster(wanted) => {
-                    let object = stores.maas_clusters.get(&key.name)?;
-                    (value(&object.status), value(wanted), object.metadata.clone())
-                }
-                Status::Machine(wanted) => {
-                    let object = stores.maas_machines.get(&key.name)?;
-                    (value(&object.status), value(wanted), object.metadata.clone())
-                }
-                Status::Template(wanted) => {
-                    let object = stores.templates.get(&key.name)?;
-                    (value(&object.status), value(wanted), object.metadata.clone())
-                }
-            }
-        };
-        let difference = difference(&standing, &wanted);
-        if difference.is_empty() {
-            return Some(false);
-        }
+    /// Writes into the status; false when it was not taken.
+    pub(super) async fn put_status(&self, key: &Key, difference: Map<String, Value>, meta: &ObjectMeta) -> bool {
         let body = json!({ "metadata": { "resourceVersion": meta.resource_version }, "status": difference });
         match self.send(key, body, true).await {
-            Outcome::Done => Some(true),
-            Outcome::Changed | Outcome::Failed(_) => None,
+            Ok(fact) => {
+                self.shared.learn(fact);
+                true
+            }
+            Err(_) => false,
         }
     }
 
-    async fn patch(&self, key: &Key, body: Value) -> Outcome {
-        self.send(key, body, false).await
+    async fn patch(&self, key: &Key, body: Value) -> Ended {
+        match self.send(key, body, false).await {
+            Ok(fact) => Ended::Answered(Ok(Answer::Done), vec![fact]),
+            Err(fault) => fault.into(),
+        }
     }
 
-    async fn send(&self, key: &Key, body: Value, status: bool) -> Outcome {
+    async fn send(&self, key: &Key, body: Value, status: bool) -> Result<Fact, Fault> {
         match key.kind {
             Kind::Cluster => self.send_as::<MaasCluster>(key, body, status, Fact::MaasCluster).await,
             Kind::Machine => self.send_as::<MaasMachine>(key, body, status, Fact::MaasMachine).await,
@@ -161,7 +121,13 @@ impl Executor {
         }
     }
 
-    async fn send_as<K>(&self, key: &Key, body: Value, status: bool, fact: fn(ObjectName, Option<Box<K>>) -> Fact) -> Outcome
+    async fn send_as<K>(
+        &self,
+        key: &Key,
+        body: Value,
+        status: bool,
+        fact: fn(ObjectName, Option<Box<K>>) -> Fact,
+    ) -> Result<Fact, Fault>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
     {
@@ -175,21 +141,19 @@ impl Executor {
         };
         self.metrics.kube_write(if status { "status" } else { "object" }, answer.is_ok());
         match answer {
-            Ok(object) => {
-                self.shared.learn(fact(key.name.clone(), Some(Box::new(object))));
-                Outcome::Done
-            }
-            Err(kube::Error::Api(refusal)) if refusal.is_conflict() || refusal.is_not_found() => Outcome::Changed,
+            Ok(object) => Ok(fact(key.name.clone(), Some(Box::new(object)))),
             Err(error) => {
-                tracing::warn!(%key, %error, "write to the management cluster");
-                Outcome::Changed
+                let stale = matches!(&error, kube::Error::Api(refusal) if refusal.is_conflict() || refusal.is_not_found());
+                if !stale {
+                    tracing::warn!(%key, %error, "write to the management cluster");
+                }
+                Err(Fault::Unavailable { message: format!("the API server did not take the patch: {error}") })
             }
         }
     }
 
     /// Writes an Event. Failing to do so fails nothing.
-    pub(super) async fn tell(&self, key: &Key, note: &Note) {
-        let Some(meta) = self.meta(key) else { return };
+    pub(super) async fn tell(&self, key: &Key, note: &Note, meta: &ObjectMeta) {
         let now = Time(self.env.clock.now());
         let serial = self.event_serial(key);
         let event = Event {
@@ -231,16 +195,6 @@ impl Executor {
         let text = format!("{key}/{}/{serial}/{}", self.env.seed, self.env.clock.now());
         text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
     }
-
-    pub(super) fn meta(&self, key: &Key) -> Option<ObjectMeta> {
-        let inner = self.shared.lock();
-        let stores = &inner.stores;
-        match key.kind {
-            Kind::Cluster => stores.maas_clusters.get(&key.name).map(|o| o.metadata.clone()),
-            Kind::Machine => stores.maas_machines.get(&key.name).map(|o| o.metadata.clone()),
-            Kind::Template => stores.templates.get(&key.name).map(|o| o.metadata.clone()),
-        }
-    }
 }
 
 fn finalizer(kind: Kind) -> &'static str {
@@ -256,6 +210,16 @@ fn with(meta: &ObjectMeta, finalizer: &str) -> Vec<String> {
         all.push(finalizer.to_owned());
     }
     all
+}
+
+/// What has to be written so that a status stands; empty when it does.
+pub(super) fn status_difference(stores: &Stores, key: &Key, status: &Status) -> Map<String, Value> {
+    let (standing, wanted) = match status {
+        Status::Cluster(wanted) => (stores.maas_clusters.get(&key.name).map(|o| value(&o.status)), value(wanted)),
+        Status::Machine(wanted) => (stores.maas_machines.get(&key.name).map(|o| value(&o.status)), value(wanted)),
+        Status::Template(wanted) => (stores.templates.get(&key.name).map(|o| value(&o.status)), value(wanted)),
+    };
+    standing.map(|standing| difference(&standing, &wanted)).unwrap_or_default()
 }
 
 fn value(status: &impl Serialize) -> Value {
