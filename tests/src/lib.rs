@@ -1,8 +1,24 @@
 //! Whole-system scenarios: the provider's manager, unchanged, in a world of simulators.
 //!
-//! [`Play`] runs a manager in a [`Sandbox`] under paused time and plays a script against it; [`seed_scenario`] is the script of the
-//! README: the seed's manifest comes up, is scaled, and goes. It is deterministic: same seed, same trace ([`trace_hash`]), also in two
-//! processes. A [`Gate`] may stop the manager at any numbered call; then a new one takes over, as after a crash.
+//! **What it is.** [`Play`] runs a manager in a [`Sandbox`] under paused time and plays a script against it; a [`Hand`] does what a user
+//! does with kubectl; [`seed_scenario`] is the script of the README: the seed's manifest comes up, is scaled, and goes.
+//!
+//! **What it is not.** No unit tests (they are beside the code) and no judge of Cluster API's contract: the real controllers are.
+//!
+//! **How data flows.** Script → embedded API server ↔ scenery, manager ↔ simulated MAAS → simulated machines → workload cluster. All in
+//! one process and deterministic: same seed, same trace ([`trace_hash`]), also in two processes. A [`Gate`] may stop the manager at any
+//! numbered call ([`stop_at`]); then a new one takes over, as after a crash.
+//!
+//! ```
+//! use capmaas_tests::{condition, in_lab};
+//!
+//! in_lab(2, async |hand| {
+//!     hand.apply_seed().await;
+//!     hand.until_ready(2).await;
+//!     let cluster = hand.get("MaasCluster", "my-cluster").await.unwrap();
+//!     assert_eq!(condition(&cluster, "Ready").0, "True");
+//! });
+//! ```
 
 use std::future::Future;
 use std::time::Duration;
@@ -119,7 +135,8 @@ pub fn resource(kind: &str) -> ApiResource {
 
 /// What scripts do and look at.
 pub struct Hand<'a> {
-    play: &'a Play,
+    /// The world it works in.
+    pub play: &'a Play,
     client: kube::Client,
 }
 
@@ -290,6 +307,18 @@ async fn check_hosts(hand: &Hand<'_>, machines: usize) {
     hosts.dedup();
     assert_eq!(hosts.len(), machines, "hosts of their own");
     assert_eq!(hand.held().len(), machines, "nothing leaked: {:?}", hand.held());
+}
+
+/// Runs a script in a lab of so many machines, under paused time.
+///
+/// # Panics
+/// When the lab can't be set up.
+pub fn in_lab<T>(machines: usize, script: impl AsyncFnOnce(&Hand<'_>) -> T) -> T {
+    paused(async {
+        let play = Play::lab(1, machines).await;
+        let hand = Hand::new(&play);
+        play.run(script(&hand)).await
+    })
 }
 
 /// A digest of all calls of a run, in order.

@@ -42,7 +42,7 @@ const ROOMS: [Room; 13] = [
         ],
         dev: &[],
     },
-    Room { name: "capmaas-controller", normal: &["capmaas-manager"], dev: &[] },
+    Room { name: "capmaas-controller", normal: &["capmaas-manager"], dev: &["capi-types", "kube-sim", "maas-sim"] },
     Room {
         name: "capmaasctl",
         normal: &["capmaas-sandbox", "capmaas-manager", "capi-types", "maas-client", "maas-sim", "kube-sim"],
@@ -51,8 +51,8 @@ const ROOMS: [Room; 13] = [
     Room { name: "xtask", normal: &["capi-types"], dev: &[] },
     Room {
         name: "capmaas-tests",
-        normal: &[],
-        dev: &[
+        // The whole system: everything but the bins.
+        normal: &[
             "capmaas-sandbox",
             "capmaas-manager",
             "capmaas-provider-maas",
@@ -63,6 +63,7 @@ const ROOMS: [Room; 13] = [
             "kube-sim",
             "maas-sim",
         ],
+        dev: &[],
     },
 ];
 

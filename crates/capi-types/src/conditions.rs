@@ -128,6 +128,37 @@ pub mod reason {
     pub const MAAS_FORBIDDEN: &str = "MAASForbidden";
     /// No usable credentials Secret.
     pub const CREDENTIALS_MISSING: &str = "CredentialsMissing";
+
+    /// Whether a person must do something before it goes on: change an object, MAAS, or the credentials.
+    ///
+    /// ```
+    /// use capi_types::conditions::reason;
+    /// assert!(reason::blocks(reason::INVALID_SPEC));
+    /// assert!(!reason::blocks(reason::MACHINE_DEPLOYING));
+    /// ```
+    pub fn blocks(reason: &str) -> bool {
+        [
+            NO_MACHINE_AVAILABLE,
+            IMAGE_NOT_FOUND,
+            INVALID_SPEC,
+            NOT_SUPPORTED,
+            BOOTSTRAP_DATA_UNUSABLE,
+            OPERATOR_HOLDS_MACHINE,
+            QUARANTINED,
+            NOT_OURS,
+            ADOPTION_REQUIRED,
+            RELEASE_BLOCKED,
+            NODE_PROVIDER_ID_DIFFERS,
+            LOAD_BALANCER_FAILED,
+            DNS_DOMAIN_NOT_FOUND,
+            ZONE_NOT_FOUND,
+            WAITING_FOR_ENDPOINT,
+            MAAS_UNAUTHORIZED,
+            MAAS_FORBIDDEN,
+            CREDENTIALS_MISSING,
+        ]
+        .contains(&reason)
+    }
 }
 
 /// Status of a condition.

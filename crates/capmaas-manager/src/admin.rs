@@ -1,6 +1,7 @@
 //! The admin servers: /healthz, /readyz, /metrics.
 
-use std::net::SocketAddr;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use axum::Router;
 use axum::http::{StatusCode, header};
@@ -10,13 +11,18 @@ use tokio::net::TcpListener;
 use crate::metrics::Metrics;
 use crate::shared::Shared;
 
-/// Serves /healthz and /readyz; ready once the first lists are in.
+/// Serves /healthz and /readyz; ready on standby, or once the first lists are in.
 pub(crate) async fn health(listener: TcpListener, shared: Shared) {
     let ready = move || {
         let shared = shared.clone();
         async move {
-            let unsynced = shared.lock().unsynced;
-            if unsynced == 0 { (StatusCode::OK, "ok".to_owned()) } else { (StatusCode::SERVICE_UNAVAILABLE, format!("{unsynced} kinds not listed yet")) }
+            let inner = shared.lock();
+            if inner.standby || inner.unlisted.is_empty() {
+                (StatusCode::OK, "ok".to_owned())
+            } else {
+                let kinds: Vec<_> = inner.unlisted.iter().copied().collect();
+                (StatusCode::SERVICE_UNAVAILABLE, format!("not listed yet: {}", kinds.join(", ")))
+            }
         }
     };
     let app = Router::new().route("/healthz", get(|| async { "ok" })).route("/readyz", get(ready));
@@ -38,10 +44,17 @@ async fn serve(listener: TcpListener, app: Router) {
     }
 }
 
-/// Binds an admin address.
+/// Binds an admin address. `[::]` serves IPv4 as well; where there is no IPv6 it means `0.0.0.0`.
 ///
 /// # Errors
 /// When the address is taken or not ours.
-pub(crate) async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    TcpListener::bind(address).await
+pub(crate) async fn bind(address: SocketAddr, what: &str) -> std::io::Result<TcpListener> {
+    let listener = match TcpListener::bind(address).await {
+        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && error.kind() != ErrorKind::AddrInUse => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await?
+        }
+        bound => bound?,
+    };
+    tracing::info!(address = %listener.local_addr()?, "Serving {what}");
+    Ok(listener)
 }

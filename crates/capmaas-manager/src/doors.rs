@@ -16,7 +16,8 @@ pub struct NetworkRegions;
 
 impl Regions for NetworkRegions {
     fn client(&self, credentials: &Credentials) -> Result<maas_client::Client, String> {
-        let builder = maas_client::Client::builder(&credentials.endpoint, credentials.api_key.expose_secret()).map_err(|e| e.to_string())?;
+        let builder = maas_client::Client::builder(&credentials.endpoint, credentials.api_key.expose_secret())
+            .map_err(|e| e.to_string())?;
         // A BMC may take minutes; what it did shows in the next list.
         let deadlines = maas_client::Deadlines { power: POWER, ..Default::default() };
         builder.deadlines(deadlines).build().map_err(|e| e.to_string())

@@ -1,6 +1,7 @@
 //! One future that runs the provider. Dropping it is a crash.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use capmaas_reconcile::names::Key;
 use capmaas_reconcile::provider::FaultKind;
@@ -14,6 +15,9 @@ use crate::feeders;
 use crate::leader::Elector;
 use crate::metrics::Metrics;
 use crate::shared::Shared;
+
+/// On a clean stop, passes in flight get this long; a pod is killed 10 to 30 s after it was told to stop.
+const GRACE: Duration = Duration::from_secs(8);
 
 /// Why a manager ended.
 #[derive(Debug, thiserror::Error)]
@@ -49,8 +53,9 @@ impl ManagerError {
 pub struct Manager;
 
 impl Manager {
-    /// Runs until `stop` resolves (then `Ok`), or until it can't go on. Dropping the future stops everything at once: that is what a
-    /// crash looks like, and everything recovers from it.
+    /// Runs until `stop` resolves (then `Ok`), or until it can't go on. On a stop, steps that were sent get some seconds to be
+    /// answered and recorded, and the Lease is given back. Dropping the future stops everything at once: that is what a crash looks
+    /// like, and everything recovers from it.
     ///
     /// # Errors
     /// See [`ManagerError`].
@@ -58,12 +63,20 @@ impl Manager {
         let shared = Shared::new(env.clock);
         let metrics = Metrics::default();
         let mut tasks: JoinSet<()> = JoinSet::new();
+        {
+            let mut inner = shared.lock();
+            inner.unlisted.extend(feeders::objects::KINDS);
+            inner.standby = env.settings.election.is_some();
+        }
         if let Some(address) = env.settings.health {
-            let listener = admin::bind(address).await.map_err(|source| ManagerError::Bind { address, source })?;
+            let listener = admin::bind(address, "/healthz and /readyz")
+                .await
+                .map_err(|source| ManagerError::Bind { address, source })?;
             tasks.spawn(admin::health(listener, shared.clone()));
         }
         if let Some(address) = env.settings.metrics {
-            let listener = admin::bind(address).await.map_err(|source| ManagerError::Bind { address, source })?;
+            let listener =
+                admin::bind(address, "/metrics").await.map_err(|source| ManagerError::Bind { address, source })?;
             tasks.spawn(admin::metrics(listener, metrics.clone()));
         }
         tokio::pin!(stop);
@@ -79,33 +92,43 @@ impl Manager {
                 () = elector.acquire() => tracing::info!("Leading"),
             }
         }
+        shared.lock().standby = false;
         feeders::objects::start(&mut tasks, &env, &shared);
         let credentials = feeders::credentials::start(&mut tasks, &env);
         tasks.spawn(feeders::region::run(env.clone(), shared.clone(), credentials, metrics.clone()));
         tasks.spawn(feeders::workloads::run(env.clone(), shared.clone()));
         let executor = Executor::new(env.clone(), shared.clone(), metrics);
         let mut runner = Runner { executor, shared, limit: env.settings.concurrency.max(1), passes: JoinSet::new() };
-        let lost = async {
-            match &mut elector {
-                Some(elector) => elector.hold().await,
-                None => std::future::pending().await,
+        let ended = {
+            let lost = async {
+                match &mut elector {
+                    Some(elector) => elector.hold().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::pin!(lost);
+            let ended = tokio::select! {
+                biased;
+                () = &mut stop => Ok(()),
+                () = &mut lost => Err(ManagerError::LostLeadership),
+                error = runner.run() => Err(error),
+                ended = tasks.join_next() => Err(ManagerError::Ended(format!("{ended:?}"))),
+            };
+            match ended {
+                // The Lease is renewed meanwhile: nobody else may act on what is being written.
+                Ok(()) => tokio::select! {
+                    biased;
+                    () = &mut lost => Err(ManagerError::LostLeadership),
+                    finished = tokio::time::timeout(GRACE, runner.finish()) => Ok(finished.is_ok()),
+                },
+                Err(error) => Err(error),
             }
         };
-        let ended = tokio::select! {
-            biased;
-            () = &mut stop => Ok(()),
-            () = lost => Err(ManagerError::LostLeadership),
-            error = runner.run() => Err(error),
-            ended = tasks.join_next() => Err(ManagerError::Ended(format!("{ended:?}"))),
-        };
-        // Passes in flight are finished on a clean stop: what was sent is recorded.
-        if ended.is_ok() {
-            runner.finish().await;
-            if let Some(elector) = &elector {
-                elector.give_up().await;
-            }
+        // Given back only when nothing is in flight. Otherwise the next one waits as after a crash.
+        if let (Ok(true), Some(elector)) = (&ended, &elector) {
+            elector.give_up().await;
         }
-        ended
+        ended.map(|_| ())
     }
 }
 
@@ -125,10 +148,10 @@ impl Runner {
             let next = {
                 let mut inner = self.shared.lock();
                 // Before everything is listed once, absence means nothing.
-                if inner.unsynced == 0 {
+                if inner.unlisted.is_empty() {
                     inner.queue.tick(self.shared.clock.now());
                     while self.passes.len() < self.limit {
-                        let Some(key) = inner.queue.pop() else { break };
+                        let Some(key) = inner.pop() else { break };
                         let executor = self.executor.clone();
                         self.passes.spawn(async move {
                             let wake = executor.pass(&key).await;
@@ -157,6 +180,10 @@ impl Runner {
     }
 
     async fn finish(&mut self) {
+        self.shared.lock().stopping = true;
         while self.passes.join_next().await.is_some() {}
     }
 }
+
+#[cfg(test)]
+mod tests;

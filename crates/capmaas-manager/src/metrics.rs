@@ -28,7 +28,8 @@ pub struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("capmaas");
-        let (passes, steps, reads, kube_writes) = (Family::default(), Family::default(), Family::default(), Family::default());
+        let (passes, steps, reads, kube_writes) =
+            (Family::default(), Family::default(), Family::default(), Family::default());
         registry.register("reconciles", "Passes by kind of object and outcome", passes.clone());
         registry.register("steps", "Steps by kind and outcome", steps.clone());
         registry.register("maas_reads", "Reads of the fleet watcher by outcome", reads.clone());

@@ -5,6 +5,8 @@
 //! * [`workload`]: the API of each workload cluster, a second kube-sim behind a door that opens as a real one does,
 //! * [`nodes`]: what runs on the machines of a [`maas_sim`] region: cloud-init, kubeadm, kubelet.
 //!
+//! [`sandbox`] puts them together; [`doors`] lets programs outside in, over loopback.
+//!
 //! It is not a Kubernetes and not Cluster API: it decides nothing that is the provider's to decide, and refuses by name what
 //! it lacks. The real controllers judge the provider elsewhere.
 //!
@@ -39,6 +41,7 @@
 //! # }).unwrap();
 //! ```
 
+pub mod doors;
 pub mod nodes;
 pub mod sandbox;
 pub mod scenery;

@@ -73,13 +73,14 @@ pub enum SandboxError {
     #[error(transparent)]
     Authority(#[from] crate::workload::WorkloadError),
     /// The embedded API server refused an object.
-    #[error("{object}: {source}")]
+    #[error("document {number} ({object}): {}", in_words(error))]
     Refused {
+        /// Counts from 1.
+        number: usize,
         /// Kind and name.
         object: String,
-        /// Its words.
-        #[source]
-        source: Box<kube::Error>,
+        /// The refusal.
+        error: Box<kube::Error>,
     },
     /// A document is no Kubernetes object, or of a kind that the sandbox does not serve.
     #[error("document {number}: {why}")]
@@ -195,6 +196,19 @@ impl Sandbox {
     /// # Errors
     /// A document that is no object, of a kind that is not served, or that the API server refuses.
     pub async fn apply(&self, documents: &[Value]) -> Result<(), SandboxError> {
+        self.put(documents, false).await
+    }
+
+    /// The same for a user's manifest: fields that a kind does not have are refused, and `kubectl apply` finds the note it
+    /// would have left itself, so that an edited manifest can be applied over this one.
+    ///
+    /// # Errors
+    /// As [`Sandbox::apply`].
+    pub async fn apply_manifest(&self, documents: &[Value]) -> Result<(), SandboxError> {
+        self.put(documents, true).await
+    }
+
+    async fn put(&self, documents: &[Value], manifest: bool) -> Result<(), SandboxError> {
         let client = self.client();
         for (number, document) in documents.iter().enumerate() {
             let bad = |why: String| SandboxError::Document {
@@ -231,14 +245,24 @@ impl Sandbox {
             } else {
                 Api::all_with(client.clone(), &resource)
             };
-            let refused = |source| SandboxError::Refused {
+            let refused = |error| SandboxError::Refused {
+                number: number + 1,
                 object: format!("{} {name}", gvk.kind),
-                source: Box::new(source),
+                error: Box::new(error),
             };
-            match api.create(&PostParams::default(), &object).await {
+            let mut patching = PatchParams::default();
+            if manifest {
+                note_last_applied(&mut object).map_err(|e| bad(e.to_string()))?;
+                patching = patching.validation_strict();
+            }
+            let created = match manifest {
+                true => create_strictly(&client, api.resource_url(), &object).await,
+                false => api.create(&PostParams::default(), &object).await,
+            };
+            match created {
                 Ok(_) => {}
                 Err(kube::Error::Api(status)) if status.is_already_exists() => {
-                    api.patch(&name, &PatchParams::default(), &Patch::Merge(document))
+                    api.patch(&name, &patching, &Patch::Merge(&object))
                         .await
                         .map_err(refused)?;
                 }
@@ -296,6 +320,44 @@ impl Sandbox {
             settings,
         }
     }
+}
+
+/// What the API server said, without the frame that kube puts around it.
+fn in_words(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Annotation in which `kubectl apply` keeps what it applied last.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+fn note_last_applied(object: &mut DynamicObject) -> Result<(), serde_json::Error> {
+    let mut bare = object.clone();
+    // kubectl writes an empty map, too.
+    bare.metadata
+        .annotations
+        .get_or_insert_default()
+        .remove(LAST_APPLIED);
+    let text = format!("{}\n", serde_json::to_value(bare)?);
+    let annotations = object.metadata.annotations.get_or_insert_default();
+    annotations.insert(LAST_APPLIED.to_owned(), text);
+    Ok(())
+}
+
+/// Creates with `fieldValidation=Strict`, which kube's `PostParams` can't say.
+async fn create_strictly(
+    client: &Client,
+    url: &str,
+    object: &DynamicObject,
+) -> Result<DynamicObject, kube::Error> {
+    let body = serde_json::to_vec(object).map_err(kube::Error::SerdeError)?;
+    let request = http::Request::post(format!("{url}?fieldValidation=Strict"))
+        .header("content-type", "application/json")
+        .body(body)
+        .map_err(kube::Error::HttpError)?;
+    client.request(request).await
 }
 
 fn kube_sim(clock: Clock, seed: u64) -> KubeSim {
@@ -356,5 +418,35 @@ impl capmaas_manager::Workloads for InProcess {
     ) -> bool {
         let key = ClusterKey::new(&cluster.namespace, &cluster.name);
         self.sandbox.workloads.api_healthy(&key, address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_manifest_is_checked_field_by_field_and_bears_what_kubectl_would_note() {
+        let sandbox = Sandbox::new(SandboxConfig::lab(1, 1).unwrap());
+        sandbox.install().await.unwrap();
+        let template = |spec: Value| {
+            json!({
+                "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1", "kind": "MaasMachineTemplate",
+                "metadata": { "name": "t", "namespace": "default" }, "spec": { "template": { "spec": spec } },
+            })
+        };
+        let good = template(json!({ "image": "ubuntu/noble", "minCPU": 1, "minMemory": 1024 }));
+        let bad = template(json!({ "image": "ubuntu/noble", "minCPU": 1, "minMemory": 1024, "colour": "red" }));
+        for again in ["created", "merged into what is there"] {
+            let error = sandbox.apply_manifest(std::slice::from_ref(&bad)).await.unwrap_err();
+            assert_eq!(error.kind(), SandboxErrorKind::Input);
+            let error = error.to_string();
+            assert!(error.starts_with("document 1 (MaasMachineTemplate t): "), "{again}: {error}");
+            assert!(error.contains("unknown field \"spec.template.spec.colour\""), "{again}: {error}");
+            sandbox.apply_manifest(std::slice::from_ref(&good)).await.unwrap();
+        }
+        let stored = sandbox.kube.get("infrastructure.cluster.x-k8s.io", "MaasMachineTemplate", Some("default"), "t").unwrap();
+        let noted: Value = serde_json::from_str(stored["metadata"]["annotations"][LAST_APPLIED].as_str().unwrap()).unwrap();
+        assert_eq!(noted["spec"], good["spec"]);
     }
 }

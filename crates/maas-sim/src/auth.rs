@@ -69,7 +69,7 @@ impl Region {
                 format!("invalid literal for int() with base 10: '{stamp}'"),
             ));
         };
-        let now = self.now.as_second();
+        let now = self.signed_now.unwrap_or(self.now).as_second();
         if now - given > THRESHOLD {
             return refused(format!(
                 "'Expired timestamp: given {given} and now {now} has a greater difference than threshold {THRESHOLD}'"

@@ -22,6 +22,8 @@
 //! | `POST /MAAS/sim/users/{u}` | `{"admin": false}` | |
 //! | `POST /MAAS/sim/users/{u}/keys` | `{"key": "a:b:c"}` | |
 //! | `DELETE /MAAS/sim/users/{u}/keys` | `{"key": "a:b:c"}`, or nothing for all | |
+//! | `POST /MAAS/sim/images` | fields of an inventory image, e.g. `{"name": "ubuntu/plucky"}` | |
+//! | `POST /MAAS/sim/domains` | `{"name": "lab.example"}` | |
 //! | `POST /MAAS/sim/dns` | `{"fqdn": "x.maas", "addresses": ["10.0.0.1"]}` | `{"id"}` |
 //! | `GET /MAAS/sim/resolve?name=x.maas` | | `{"addresses": []}` |
 //! | `POST /MAAS/sim/tick` | | `{"now", "next"}` |
@@ -34,7 +36,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::Status;
-use crate::config::MachineSpec;
+use crate::config::{ImageSpec, MachineSpec};
 use crate::form::Params;
 use crate::knobs::{KnobError, KnobErrorKind, MachineState};
 use crate::region::{Outage, Region};
@@ -148,6 +150,15 @@ fn answer(
         ("POST", ["dns"]) => {
             let addresses: Vec<IpAddr> = serde_json::from_value(body["addresses"].clone()).map_err(|e| KnobError::Invalid(format!("body: addresses: {e}")))?;
             Ok(json!({"id": region.add_dns_resource(now, text("fqdn")?, &addresses)?}))
+        }
+        ("POST", ["images"]) => {
+            let image: ImageSpec = serde_json::from_value(body).map_err(|e| KnobError::Invalid(format!("body: {e}")))?;
+            region.add_image(now, image);
+            Ok(json!({}))
+        }
+        ("POST", ["domains"]) => {
+            region.add_domain(now, text("name")?);
+            Ok(json!({}))
         }
         ("POST", ["reset-counters"]) => {
             region.reset_counters();

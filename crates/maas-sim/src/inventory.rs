@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::Status;
-use crate::config::{Config, MachineSpec};
+use crate::config::{Config, ImageSpec, MachineSpec};
 use crate::region::Region;
 use crate::state::{
     AllocType, Bmc, Disk, Domain, Due, Image, IpRow, Level, Machine, Place, PowerState, Subnet,
@@ -45,6 +45,7 @@ impl Region {
             // Ids that start elsewhere than at 1 do so in a real region too.
             next_ids: BTreeMap::from([("pool", 0), ("domain", 0), ("interface", 2)]),
             outage: None,
+            signed_now: None,
             counters: BTreeMap::new(),
             unsimulated: BTreeMap::new(),
             log: VecDeque::new(),
@@ -100,28 +101,7 @@ impl Region {
             });
         }
         for image in config.images {
-            let release = if image.uploaded && !image.name.contains('/') {
-                format!("custom/{}", image.name)
-            } else {
-                image.name
-            };
-            let kernels = if image.kernels.is_empty() {
-                vec![None]
-            } else {
-                image.kernels.into_iter().map(Some).collect()
-            };
-            for kernel in kernels {
-                let id = region.next_id("image");
-                region.images.push(Image {
-                    id,
-                    uploaded: image.uploaded,
-                    release: release.clone(),
-                    alias: image.alias.clone(),
-                    architecture: image.architecture.clone(),
-                    kernel,
-                    title: image.title.clone(),
-                });
-            }
+            region.insert_image(image);
         }
         for spec in config.machines {
             region.insert_machine(spec);
@@ -169,6 +149,26 @@ impl Region {
 
     pub(crate) fn ensure_tag(&mut self, name: &str) -> u64 {
         self.ensure_place("tag", name, "")
+    }
+
+    /// One row per kernel, as MAAS shows them.
+    pub(crate) fn insert_image(&mut self, image: ImageSpec) {
+        let custom = image.uploaded && !image.name.contains('/');
+        let release = if custom { format!("custom/{}", image.name) } else { image.name };
+        let kernels =
+            if image.kernels.is_empty() { vec![None] } else { image.kernels.into_iter().map(Some).collect() };
+        for kernel in kernels {
+            let id = self.next_id("image");
+            self.images.push(Image {
+                id,
+                uploaded: image.uploaded,
+                release: release.clone(),
+                alias: image.alias.clone(),
+                architecture: image.architecture.clone(),
+                kernel,
+                title: image.title.clone(),
+            });
+        }
     }
 
     pub(crate) fn ensure_domain(&mut self, name: &str) -> u64 {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 
 use crate::Status;
-use crate::config::MachineSpec;
+use crate::config::{ImageSpec, MachineSpec};
 use crate::region::{Outage, Region};
 use crate::state::{AllocType, Bmc, DnsResource, IpRow, User};
 
@@ -262,6 +262,18 @@ impl Region {
         let id = self.locate(machine)?;
         self.drop_machine(id);
         Ok(())
+    }
+
+    /// Adds a boot image, as an import or an upload does.
+    pub fn add_image(&mut self, now: Timestamp, image: ImageSpec) {
+        self.tick(now);
+        self.insert_image(image);
+    }
+
+    /// Adds an authoritative DNS domain, if there is none of that name.
+    pub fn add_domain(&mut self, now: Timestamp, name: &str) {
+        self.tick(now);
+        self.ensure_domain(name);
     }
 
     /// Takes the whole region down, or up with `None`. Time goes on for machines meanwhile.

@@ -126,6 +126,8 @@ pub struct Region {
     pub(crate) next_ids: BTreeMap<&'static str, u64>,
 
     pub(crate) outage: Option<Outage>,
+    /// The time by the clock of who sent the present request, where it is not ours.
+    pub(crate) signed_now: Option<Timestamp>,
     pub(crate) counters: BTreeMap<String, u64>,
     pub(crate) unsimulated: BTreeMap<String, u64>,
     pub(crate) log: VecDeque<RequestRecord>,

@@ -58,6 +58,7 @@ impl ShellError {
 pub struct SharedRegion {
     region: Arc<Mutex<Region>>,
     clock: ClockFn,
+    callers: Option<ClockFn>,
     changed: Arc<Notify>,
 }
 
@@ -74,8 +75,17 @@ impl SharedRegion {
         Self {
             region: Arc::new(Mutex::new(region)),
             clock,
+            callers: None,
             changed: Arc::new(Notify::new()),
         }
+    }
+
+    /// The same region for callers who sign their requests by another clock, such as programs outside when the region's own
+    /// time runs faster than theirs. The age of a signature is judged by that clock, all else happens by the region's.
+    #[must_use]
+    pub fn signed_by(mut self, clock: ClockFn) -> Self {
+        self.callers = Some(clock);
+        self
     }
 
     /// The clock's time.
@@ -124,7 +134,9 @@ impl SharedRegion {
     /// [`ShellError::Refused`] while the region refuses connections; control endpoints still work then.
     pub fn answer(&self, request: Request<Bytes>) -> Result<Response<Bytes>, ShellError> {
         let control = request.uri().path().starts_with(control::PREFIX);
+        let signed_now = self.callers.as_ref().map(|clock| clock());
         self.with(|region, now| {
+            region.signed_now = signed_now;
             if control {
                 return Ok(control::handle(region, now, &request));
             }

@@ -75,7 +75,14 @@ impl Executor {
         }
     }
 
-    pub(super) async fn mark(&self, key: &Key, id: &SystemId, token: &Token, marks: &Marks, takeover: Option<String>) -> Ended {
+    pub(super) async fn mark(
+        &self,
+        key: &Key,
+        id: &SystemId,
+        token: &Token,
+        marks: &Marks,
+        takeover: Option<String>,
+    ) -> Ended {
         match self.proven(key, id, token, takeover).await {
             Ok((region, proof)) => host(region.mark(proof, marks).await.map(|(proof, view)| {
                 self.keep_proof(key, proof);
@@ -85,7 +92,14 @@ impl Executor {
         }
     }
 
-    pub(super) async fn deploy(&self, key: &Key, id: &SystemId, token: &Token, order: &DeployOrder, bootstrap: &str) -> Ended {
+    pub(super) async fn deploy(
+        &self,
+        key: &Key,
+        id: &SystemId,
+        token: &Token,
+        order: &DeployOrder,
+        bootstrap: &str,
+    ) -> Ended {
         let user_data = match self.bootstrap(&key.name.namespace, bootstrap).await {
             Ok(bytes) => bytes,
             Err(fault) => return fault.into(),
@@ -106,7 +120,8 @@ impl Executor {
     /// The bootstrap data, read right before it is used and never kept (design rule 5.10).
     async fn bootstrap(&self, namespace: &str, name: &str) -> Result<Vec<u8>, Fault> {
         let api: Api<Secret> = Api::namespaced(self.env.kube.clone(), namespace);
-        let unread = |e: kube::Error| Fault::Unavailable { message: format!("bootstrap Secret {namespace}/{name}: {e}") };
+        let unread =
+            |e: kube::Error| Fault::Unavailable { message: format!("bootstrap Secret {namespace}/{name}: {e}") };
         let secret = api.get_opt(name).await.map_err(unread)?;
         let invalid = |what: &str| rejected(Refusal::Invalid, format!("bootstrap Secret {namespace}/{name} {what}"));
         let mut data = secret.and_then(|s| s.data).ok_or_else(|| invalid("is not there (any more)"))?;

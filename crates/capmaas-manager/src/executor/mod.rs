@@ -132,7 +132,7 @@ impl Executor {
                 return Some(Next::Show(difference, decision.event, meta));
             }
         }
-        let Some(step) = decision.next else { return Some(Next::Wait(decision.wake)) };
+        let Some(step) = decision.next.filter(|_| !inner.stopping) else { return Some(Next::Wait(decision.wake)) };
         inner.stores.step_begins(key, &step);
         Some(Next::Do(step, meta))
     }

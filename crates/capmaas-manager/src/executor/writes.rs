@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use capi_types::names::{
     BLOCK_MOVE_ANNOTATION, CLAIM_ANNOTATION, CLUSTER_FINALIZER, MACHINE_FINALIZER, PUBLISHED_ANNOTATION,
@@ -25,6 +26,8 @@ use serde_json::{Map, Value, json};
 use super::{Ended, Executor};
 
 const MANAGER: &str = "capmaas-controller";
+/// A write that is not answered in this time is given up; the watch tells whether it took effect.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 impl Executor {
     pub(super) async fn record(&self, key: &Key, intent: &Intent, meta: &ObjectMeta) -> Ended {
@@ -134,16 +137,25 @@ impl Executor {
         let api: Api<K> = Api::namespaced(self.env.kube.clone(), &key.name.namespace);
         let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
         let patch = Patch::Merge(&body);
-        let answer = if status {
-            api.patch_status(&key.name.name, &params, &patch).await
-        } else {
-            api.patch(&key.name.name, &params, &patch).await
+        let sent = async {
+            if status {
+                api.patch_status(&key.name.name, &params, &patch).await
+            } else {
+                api.patch(&key.name.name, &params, &patch).await
+            }
         };
-        self.metrics.kube_write(if status { "status" } else { "object" }, answer.is_ok());
+        let what = if status { "status" } else { "object" };
+        let Ok(answer) = tokio::time::timeout(DEADLINE, sent).await else {
+            self.metrics.kube_write(what, false);
+            tracing::warn!(%key, "no answer from the API server in time");
+            return Err(Fault::Unavailable { message: "no answer from the API server in time".to_owned() });
+        };
+        self.metrics.kube_write(what, answer.is_ok());
         match answer {
             Ok(object) => Ok(fact(key.name.clone(), Some(Box::new(object)))),
             Err(error) => {
-                let stale = matches!(&error, kube::Error::Api(refusal) if refusal.is_conflict() || refusal.is_not_found());
+                let stale =
+                    matches!(&error, kube::Error::Api(refusal) if refusal.is_conflict() || refusal.is_not_found());
                 if !stale {
                     tracing::warn!(%key, %error, "write to the management cluster");
                 }
@@ -193,7 +205,8 @@ impl Executor {
     fn event_serial(&self, key: &Key) -> u64 {
         let serial = self.events.fetch_add(1, Ordering::Relaxed);
         let text = format!("{key}/{}/{serial}/{}", self.env.seed, self.env.clock.now());
-        text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+        text.bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
     }
 }
 

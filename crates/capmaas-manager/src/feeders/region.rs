@@ -71,7 +71,14 @@ fn trouble(error: &ConnectError, source: &str) -> Region {
 }
 
 /// Connects and reads until the credentials change (then the caller drops this).
-async fn serve(env: &Env, shared: &Shared, client: maas_client::Client, source: &str, bell: &mut Listener, metrics: &Metrics) {
+async fn serve(
+    env: &Env,
+    shared: &Shared,
+    client: maas_client::Client,
+    source: &str,
+    bell: &mut Listener,
+    metrics: &Metrics,
+) {
     loop {
         let (region, facts) = match MaasRegion::connect(client.clone()).await {
             Ok(connected) => connected,
@@ -130,7 +137,12 @@ async fn read(env: &Env, shared: &Shared, region: &MaasRegion, bell: &mut Listen
                 Ok(facts) => facts.into_iter().for_each(|fact| shared.learn(fact)),
                 Err(fault) => {
                     tracing::warn!(?query, %fault, "reading from MAAS");
-                    let out = matches!(fault, Fault::Unavailable { .. } | Fault::Ambiguous { .. } | Fault::Rejected { why: Refusal::Permission, .. });
+                    let out = matches!(
+                        fault,
+                        Fault::Unavailable { .. }
+                            | Fault::Ambiguous { .. }
+                            | Fault::Rejected { why: Refusal::Permission, .. }
+                    );
                     // One failed read may be bad luck; whether the region is in use is the probe's to say.
                     if out && let Err(error) = region.probe().await {
                         return error;

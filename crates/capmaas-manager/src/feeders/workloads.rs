@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use capmaas_reconcile::names::ObjectName;
 use capmaas_reconcile::stores::{Fact, NameSight, NodeView, NodesSight, Stores};
 use capmaas_reconcile::topic::Topic;
+use futures::StreamExt;
+use futures::future::join_all;
 use k8s_openapi::api::core::v1::{Node, Secret};
 use kube::Api;
 use kube::api::ListParams;
@@ -16,6 +19,11 @@ use crate::shared::Shared;
 
 /// Label with the zone of a Node.
 pub(crate) const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
+
+/// Clusters that are read at once: some that don't answer must not make the others wait.
+const AT_ONCE: usize = 16;
+/// Longest wait for the Nodes of one cluster: real time, it is transport.
+const READ: Duration = Duration::from_secs(30);
 
 /// Runs for as long as it is polled.
 pub(crate) async fn run(env: Env, shared: Shared) {
@@ -28,33 +36,43 @@ pub(crate) async fn run(env: Env, shared: Shared) {
             continue;
         }
         let clusters: BTreeSet<_> = nodes.iter().chain(&health).cloned().collect();
-        for cluster in &clusters {
-            let kubeconfig = match kubeconfig(&env.kube, cluster).await {
-                Ok(kubeconfig) => kubeconfig,
-                Err(error) => {
-                    if nodes.contains(cluster) {
-                        shared.learn(Fact::Nodes(cluster.clone(), NodesSight::Unreadable(error.to_string())));
-                    }
-                    continue;
-                }
-            };
-            if nodes.contains(cluster) {
-                let sight = match read_nodes(&env, cluster, &kubeconfig).await {
-                    Ok(nodes) => NodesSight::Nodes(nodes),
-                    Err(error) => NodesSight::Unreadable(error.to_string()),
-                };
-                shared.learn(Fact::Nodes(cluster.clone(), sight));
-            }
-            if health.contains(cluster) {
-                let (addresses, port) = candidates(&shared.lock().stores, cluster);
-                let mut answers = BTreeMap::new();
-                for address in addresses {
-                    answers.insert(address, env.workloads.answers(cluster, &kubeconfig, address, port).await);
-                }
-                shared.learn(Fact::Health(cluster.clone(), answers));
-            }
-        }
+        futures::stream::iter(&clusters)
+            .for_each_concurrent(AT_ONCE, |cluster| {
+                look(&env, &shared, cluster, nodes.contains(cluster), health.contains(cluster))
+            })
+            .await;
         wait(&env, &shared, &mut bell, &clusters).await;
+    }
+}
+
+/// One look at one cluster.
+async fn look(env: &Env, shared: &Shared, cluster: &ObjectName, nodes: bool, health: bool) {
+    let kubeconfig = match kubeconfig(&env.kube, cluster).await {
+        Ok(kubeconfig) => kubeconfig,
+        Err(error) => {
+            if nodes {
+                shared.learn(Fact::Nodes(cluster.clone(), NodesSight::Unreadable(error.to_string())));
+            }
+            return;
+        }
+    };
+    if nodes {
+        let read = tokio::time::timeout(READ, read_nodes(env, cluster, &kubeconfig)).await;
+        let sight = match read {
+            Ok(Ok(nodes)) => NodesSight::Nodes(nodes),
+            Ok(Err(error)) => NodesSight::Unreadable(error.to_string()),
+            Err(_) => NodesSight::Unreadable(WorkloadError::Unreachable("no answer in time".to_owned()).to_string()),
+        };
+        shared.learn(Fact::Nodes(cluster.clone(), sight));
+    }
+    if health {
+        let (addresses, port) = candidates(&shared.lock().stores, cluster);
+        let kubeconfig = &kubeconfig;
+        let probes = addresses
+            .into_iter()
+            .map(|address| async move { (address, env.workloads.answers(cluster, kubeconfig, address, port).await) });
+        let answers: BTreeMap<_, _> = join_all(probes).await.into_iter().collect();
+        shared.learn(Fact::Health(cluster.clone(), answers));
     }
 }
 
@@ -94,11 +112,23 @@ pub(crate) async fn kubeconfig(kube: &kube::Client, cluster: &ObjectName) -> Res
     let api: Api<Secret> = Api::namespaced(kube.clone(), &cluster.namespace);
     let name = format!("{}-kubeconfig", cluster.name);
     let missing = |what: String| WorkloadError::Kubeconfig(format!("Secret {}/{name}: {what}", cluster.namespace));
-    let secret = api.get_opt(&name).await.map_err(|e| missing(e.to_string()))?.ok_or_else(|| missing("not there yet".to_owned()))?;
-    secret.data.and_then(|mut d| d.remove("value")).map(|b| b.0).ok_or_else(|| missing("it has no key value".to_owned()))
+    let secret = api
+        .get_opt(&name)
+        .await
+        .map_err(|e| missing(e.to_string()))?
+        .ok_or_else(|| missing("not there yet".to_owned()))?;
+    secret
+        .data
+        .and_then(|mut d| d.remove("value"))
+        .map(|b| b.0)
+        .ok_or_else(|| missing("it has no key value".to_owned()))
 }
 
-async fn read_nodes(env: &Env, cluster: &ObjectName, kubeconfig: &[u8]) -> Result<BTreeMap<String, NodeView>, WorkloadError> {
+async fn read_nodes(
+    env: &Env,
+    cluster: &ObjectName,
+    kubeconfig: &[u8],
+) -> Result<BTreeMap<String, NodeView>, WorkloadError> {
     let client = env.workloads.client(cluster, kubeconfig).await?;
     let api: Api<Node> = Api::all(client);
     let nodes = api.list(&ListParams::default()).await.map_err(|e| WorkloadError::Unreachable(e.to_string()))?;

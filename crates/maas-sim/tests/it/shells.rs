@@ -259,3 +259,15 @@ async fn http_serves_the_api_and_the_controls() {
         .unwrap();
     assert_eq!(back.status(), 200);
 }
+
+#[tokio::test]
+async fn signatures_are_judged_by_the_clock_of_callers_outside() {
+    let later: Timestamp = "2026-11-25T12:00:00Z".parse().unwrap();
+    let region = SharedRegion::new(Region::new(Config::lab(2)), Arc::new(move || later));
+    let outside = region.clone().signed_by(Arc::new(|| NOW.parse().unwrap()));
+    let list = |nonce| {
+        signed("GET", "http://maas/MAAS/api/2.0/machines/", nonce).body(Full::new(Bytes::new())).unwrap()
+    };
+    assert_eq!(outside.oneshot(list(1)).await.unwrap().status(), 200);
+    assert_eq!(region.oneshot(list(2)).await.unwrap().status(), 401, "two days old by the region's own clock");
+}
