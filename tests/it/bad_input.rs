@@ -10,7 +10,9 @@ async fn told(hand: &Hand<'_>, kind: &str, reason: &str) -> String {
     let (name, message) = hand
         .until(&format!("{kind} says {reason}"), || async {
             let all = hand.list(kind).await;
-            all.iter().find(|o| condition(o, "Ready").1 == reason).map(|o| (o["metadata"]["name"].clone(), condition(o, "Ready").2))
+            all.iter()
+                .find(|o| condition(o, "Ready").1 == reason)
+                .map(|o| (o["metadata"]["name"].clone(), condition(o, "Ready").2))
         })
         .await;
     hand.until(&format!("an event for {reason}"), || async {
@@ -54,7 +56,10 @@ fn missing_credentials_and_an_unfilled_placeholder_are_named() {
             let hand = Hand::new(&play);
             hand.apply_seed().await;
             let message = told(&hand, "MaasCluster", "CredentialsMissing").await;
-            says(&message, &["${MAAS_ENDPOINT}", "Secret capmaas-system/capmaas-manager-bootstrap-credentials", "clusterctl"]);
+            says(
+                &message,
+                &["${MAAS_ENDPOINT}", "Secret capmaas-system/capmaas-manager-bootstrap-credentials", "clusterctl"],
+            );
             play.sandbox.credentials(MAAS_URL, ADMIN_KEY).await.unwrap();
             hand.until_ready(2).await;
         })
@@ -134,7 +139,11 @@ fn an_unknown_dns_domain_is_named_with_those_that_exist_and_found_once_it_is_mad
 #[test]
 fn a_request_that_no_machine_matches_names_what_was_asked() {
     in_lab(7, async |hand| {
-        hand.play.sandbox.apply(&seed_with("MaasMachineTemplate", "/spec/template/spec/minCPU", &json!(512))).await.unwrap();
+        hand.play
+            .sandbox
+            .apply(&seed_with("MaasMachineTemplate", "/spec/template/spec/minCPU", &json!(512)))
+            .await
+            .unwrap();
         let message = told(hand, "MaasMachine", "NoMachineAvailable").await;
         says(&message, &["512 CPUs (spec.minCPU)"]);
         let big = maas_sim::MachineSpec { cpu_count: 512, memory: 1_048_576, ..maas_sim::MachineSpec::named("big") };
@@ -161,7 +170,10 @@ fn a_malformed_provider_id_is_refused_with_field_and_fix() {
         let error = format!("{:?}", hand.play.sandbox.apply(&[copy]).await.unwrap_err());
         says(&error, &["spec.providerID", "maas:///<zone>/<system_id>"]);
         let name = machine["metadata"]["name"].as_str().unwrap();
-        let error = hand.merge("MaasMachine", name, json!({ "spec": { "providerID": "maas:///default/abc123" } })).await.unwrap_err();
+        let error = hand
+            .merge("MaasMachine", name, json!({ "spec": { "providerID": "maas:///default/abc123" } }))
+            .await
+            .unwrap_err();
         says(&format!("{error:?}"), &["spec.providerID", "cannot change once set"]);
     });
 }
@@ -172,7 +184,9 @@ fn an_image_edited_in_place_is_pointed_out_and_forgotten_when_it_is_put_back() {
         hand.apply_seed().await;
         hand.until_ready(2).await;
         let image = |name: &str| json!({ "spec": { "template": { "spec": { "image": name } } } });
-        let old = hand.get("MaasMachineTemplate", "my-cluster-worker").await.unwrap()["spec"]["template"]["spec"]["image"].clone();
+        let old =
+            hand.get("MaasMachineTemplate", "my-cluster-worker").await.unwrap()["spec"]["template"]["spec"]["image"]
+                .clone();
         hand.merge("MaasMachineTemplate", "my-cluster-worker", image("ubuntu/noble")).await.unwrap();
         let message = told(hand, "MaasMachineTemplate", "EditedInPlace").await;
         says(&message, &["spec.template.spec.image", "copy the template under a new name", "infrastructureRef"]);

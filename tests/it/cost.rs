@@ -24,7 +24,9 @@ fn a_worker_costs_three_writes_and_at_most_one_read_of_its_own() {
                 hand.apply_seed().await;
                 hand.until_ready(2).await;
                 let before = counters(&play);
-                hand.merge("MachineDeployment", "my-cluster-worker", json!({ "spec": { "replicas": 1 + workers } })).await.unwrap();
+                hand.merge("MachineDeployment", "my-cluster-worker", json!({ "spec": { "replicas": 1 + workers } }))
+                    .await
+                    .unwrap();
                 hand.until_ready(2 + usize::try_from(workers).unwrap()).await;
                 since(&before, &counters(&play))
             })
@@ -33,7 +35,8 @@ fn a_worker_costs_three_writes_and_at_most_one_read_of_its_own() {
     };
     let one = spent(1);
     println!("MAAS requests for one worker: {one:?}");
-    let writes: BTreeMap<_, _> = one.iter().filter(|(op, _)| !op.starts_with("GET ")).map(|(op, n)| (op.as_str(), *n)).collect();
+    let writes: BTreeMap<_, _> =
+        one.iter().filter(|(op, _)| !op.starts_with("GET ")).map(|(op, n)| (op.as_str(), *n)).collect();
     let expected = [("POST machines allocate", 1), ("POST machine deploy", 1), ("POST machine set_owner_data", 1)];
     assert_eq!(writes, BTreeMap::from(expected));
     let own = |spent: &BTreeMap<String, u64>| spent.get("GET machine").copied().unwrap_or(0);

@@ -28,7 +28,10 @@ fn crash_at(number: u64, after: bool) {
 fn a_crash_at_any_call_of_the_seed_scenario_converges() {
     let writes = calls();
     // Before each call; after it too where it changes something (after a read the world is as before it).
-    let points = writes.iter().zip(1u64..).flat_map(|(write, number)| [(number, false), (number, true)].into_iter().take(1 + usize::from(*write)));
+    let points = writes
+        .iter()
+        .zip(1u64..)
+        .flat_map(|(write, number)| [(number, false), (number, true)].into_iter().take(1 + usize::from(*write)));
     let points: Vec<(u64, bool)> = points.collect();
     // CAPMAAS_CRASH_STEP=7 takes every seventh point, for the everyday loop.
     let step = std::env::var("CAPMAAS_CRASH_STEP").ok().and_then(|s| s.parse().ok()).unwrap_or(1);

@@ -39,7 +39,11 @@ fn when_the_pool_is_empty_the_condition_says_so_and_a_freed_machine_is_taken_at_
                 all.iter().map(|m| condition(m, "Ready")).find(|c| c.1 == "NoMachineAvailable").map(|c| c.2)
             })
             .await;
-        assert!(message.contains("no Ready machine in MAAS has at least 2 CPUs (spec.minCPU) and 4096 MiB (spec.minMemory)"), "{message}");
+        assert!(
+            message
+                .contains("no Ready machine in MAAS has at least 2 CPUs (spec.minCPU) and 4096 MiB (spec.minMemory)"),
+            "{message}"
+        );
         let new = maas_sim::MachineSpec { cpu_count: 4, memory: 8192, ..maas_sim::MachineSpec::named("late") };
         hand.play.sandbox.maas.with(|r, now| r.add_machine(now, new)).unwrap();
         hand.until_ready(4).await;
@@ -61,8 +65,12 @@ fn a_new_template_rolls_the_workers_to_its_image() {
         hand.merge("MachineDeployment", "my-cluster-worker", patch).await.unwrap();
         hand.until("the worker has the new image", || async {
             let all = hand.list("MaasMachine").await;
-            let images: Vec<_> = all.iter().map(|m| m["spec"]["image"].as_str().unwrap_or_default().to_owned()).collect();
-            (all.len() == 2 && images.contains(&"ubuntu/noble".to_owned()) && all.iter().all(|m| condition(m, "NodeTied").0 == "True")).then_some(())
+            let images: Vec<_> =
+                all.iter().map(|m| m["spec"]["image"].as_str().unwrap_or_default().to_owned()).collect();
+            (all.len() == 2
+                && images.contains(&"ubuntu/noble".to_owned())
+                && all.iter().all(|m| condition(m, "NodeTied").0 == "True"))
+            .then_some(())
         })
         .await;
         hand.until_ready(2).await;
@@ -75,15 +83,24 @@ fn a_pulled_power_cord_is_shown_and_nothing_is_done_about_it() {
     in_lab(7, async |hand| {
         hand.apply_seed().await;
         hand.until_ready(2).await;
-        let worker = hand.list("MaasMachine").await.into_iter().find(|m| m["metadata"]["name"].as_str().unwrap().contains("worker")).unwrap();
-        let (name, host) = (worker["metadata"]["name"].as_str().unwrap().to_owned(), worker["status"]["hostname"].as_str().unwrap().to_owned());
+        let worker = hand
+            .list("MaasMachine")
+            .await
+            .into_iter()
+            .find(|m| m["metadata"]["name"].as_str().unwrap().contains("worker"))
+            .unwrap();
+        let (name, host) = (
+            worker["metadata"]["name"].as_str().unwrap().to_owned(),
+            worker["status"]["hostname"].as_str().unwrap().to_owned(),
+        );
         let writes = hand.play.sandbox.maas.with(|r, now| {
             r.set_power_cord(now, &host, false).unwrap();
             r.writes()
         });
         hand.until("the loss is shown", || async {
             let machine = hand.get("MaasMachine", &name).await?;
-            (condition(&machine, "Ready").1 == "MachinePoweredOff" && machine["status"]["machinePowered"] == false).then_some(())
+            (condition(&machine, "Ready").1 == "MachinePoweredOff" && machine["status"]["machinePowered"] == false)
+                .then_some(())
         })
         .await;
         assert_eq!(hand.play.sandbox.maas.with(|r, _| r.writes()), writes, "no power action by reflex");

@@ -1,7 +1,10 @@
 //! Scenarios over the in-process pair kube-sim + maas-sim, under paused time.
 
+#![allow(clippy::unwrap_used, reason = "a scenario that fails to unwrap has failed")]
+
 mod bad_input;
 mod cost;
 mod crash;
 mod determinism;
+mod kubectl;
 mod life;

@@ -248,7 +248,9 @@ impl<'a> Hand<'a> {
     /// True when nothing was done to the machine that is somebody else's, if there is one.
     pub fn foreign_is_untouched(&self) -> bool {
         let machine = self.play.sandbox.maas.with(|region, _| region.machine(FOREIGN));
-        machine.is_none_or(|m| m.owner.as_deref() == Some("alice") && m.status == maas_sim::Status::Deployed && m.owner_data.is_empty())
+        machine.is_none_or(|m| {
+            m.owner.as_deref() == Some("alice") && m.status == maas_sim::Status::Deployed && m.owner_data.is_empty()
+        })
     }
 
     /// Host names of machines in MAAS that we hold.
@@ -265,7 +267,10 @@ impl<'a> Hand<'a> {
 pub fn condition(object: &Value, type_: &str) -> (String, String, String) {
     let all = object.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
     let text = |c: &Value, field: &str| c[field].as_str().unwrap_or_default().to_owned();
-    all.filter(|c| c["type"] == type_).map(|c| (text(c, "status"), text(c, "reason"), text(c, "message"))).next().unwrap_or_default()
+    all.filter(|c| c["type"] == type_)
+        .map(|c| (text(c, "status"), text(c, "reason"), text(c, "message")))
+        .next()
+        .unwrap_or_default()
 }
 
 /// The seed's manifest as today's Cluster API takes it.
@@ -284,7 +289,9 @@ pub async fn seed_scenario(play: &Play) {
     let hand = Hand::new(play);
     hand.apply_seed().await;
     hand.until_ready(2).await;
-    let host = hand.get("MaasCluster", "my-cluster").await.expect("it is there")["spec"]["controlPlaneEndpoint"]["host"].clone();
+    let host =
+        hand.get("MaasCluster", "my-cluster").await.expect("it is there")["spec"]["controlPlaneEndpoint"]["host"]
+            .clone();
     let host = host.as_str().expect("the endpoint is set").to_owned();
     let addresses = play.sandbox.maas.with(|region, now| region.resolve(now, &host));
     assert_eq!(addresses.len(), 1, "{host} resolves to the control plane");
@@ -341,6 +348,7 @@ pub fn stop_at(number: u64, after: bool) -> Gate {
 /// # Panics
 /// When the runtime can't be built.
 pub fn paused<T>(script: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
     runtime.block_on(script)
 }

@@ -1,10 +1,10 @@
 //! `capmaasctl convert`.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use capi_types::convert::Options;
+use capi_types::convert::{Converted, Options};
 
 /// Flags of `convert`.
 #[derive(clap::Args, Debug)]
@@ -19,29 +19,39 @@ pub(crate) struct Args {
     quiet: bool,
 }
 
-/// Reads files one after the other, as one stream of documents.
-pub(crate) fn read(files: &[PathBuf]) -> anyhow::Result<String> {
-    let mut texts = Vec::new();
-    for file in files {
-        if file.as_os_str() == "-" {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).context("standard input")?;
-            texts.push(text);
-        } else {
-            texts.push(std::fs::read_to_string(file).with_context(|| file.display().to_string())?);
-        }
+/// Reads a file; `-` is standard input.
+fn read(file: &Path) -> anyhow::Result<String> {
+    if file.as_os_str() != "-" {
+        return std::fs::read_to_string(file).with_context(|| file.display().to_string());
     }
-    Ok(texts.join("\n---\n"))
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).context("standard input")?;
+    Ok(text)
+}
+
+/// Each file converted by itself: numbers of documents count from its beginning, and errors name it.
+pub(crate) fn convert(files: &[PathBuf], options: &Options) -> anyhow::Result<Vec<(String, Converted)>> {
+    let mut all = Vec::new();
+    for file in files {
+        let name = if file.as_os_str() == "-" { "standard input".to_owned() } else { file.display().to_string() };
+        let converted = capi_types::convert(&read(file)?, options).with_context(|| name.clone())?;
+        all.push((name, converted));
+    }
+    Ok(all)
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let stdin = [PathBuf::from("-")];
-    let text = read(if args.files.is_empty() { &stdin } else { &args.files })?;
-    let converted = capi_types::convert(&text, &Options { kubernetes_version: args.kubernetes_version.clone() })?;
-    if !args.quiet {
+    let files = if args.files.is_empty() { &stdin } else { args.files.as_slice() };
+    let all = convert(files, &Options { kubernetes_version: args.kubernetes_version.clone() })?;
+    for (name, converted) in all.iter().filter(|_| !args.quiet) {
         for note in &converted.notes {
-            eprintln!("{note}");
+            match all.len() {
+                1 => eprintln!("{note}"),
+                _ => eprintln!("{name}: {note}"),
+            }
         }
     }
-    crate::out(converted.yaml.as_bytes())
+    let texts: Vec<_> = all.iter().map(|(_, converted)| converted.yaml.as_str()).collect();
+    crate::out(texts.join("---\n").as_bytes())
 }

@@ -22,8 +22,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let client = Client::builder(&args.maas_endpoint, &args.maas_api_key).context("MAAS_ENDPOINT and MAAS_API_KEY")?.build()?;
-    let filter = MachineFilter { pool: args.pool.into_iter().collect(), zone: args.zone.into_iter().collect(), ..MachineFilter::default() };
+    let client =
+        Client::builder(&args.maas_endpoint, &args.maas_api_key).context("MAAS_ENDPOINT and MAAS_API_KEY")?.build()?;
+    let filter = MachineFilter {
+        pool: args.pool.into_iter().collect(),
+        zone: args.zone.into_iter().collect(),
+        ..MachineFilter::default()
+    };
     let machines = client.machines().list(&filter).await?;
     crate::out(format!("{}\n", table(&machines)).as_bytes())
 }
@@ -31,7 +36,19 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 fn table(machines: &[Machine]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["HOST", "ID", "STATUS", "POWER", "ZONE", "POOL", "CPU", "MIB", "OWNER", "MAASMACHINE", "ADDRESSES"]);
+    table.set_header([
+        "HOST",
+        "ID",
+        "STATUS",
+        "POWER",
+        "ZONE",
+        "POOL",
+        "CPU",
+        "MIB",
+        "OWNER",
+        "MAASMACHINE",
+        "ADDRESSES",
+    ]);
     for machine in machines {
         let addresses: Vec<_> = machine.ip_addresses.iter().map(ToString::to_string).collect();
         table.add_row([

@@ -2,17 +2,19 @@
 
 mod convert;
 mod machines;
+mod notes;
 mod sandbox;
 mod simulator;
 mod tree;
 
 use std::io::Write;
+use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
 /// Debug and sandbox CLI of the Cluster API provider for Canonical MAAS.
 #[derive(Parser, Debug)]
-#[command(version, about)]
+#[command(name = "capmaasctl", version)]
 struct Args {
     #[command(subcommand)]
     command: Command,
@@ -37,9 +39,21 @@ enum Command {
     },
 }
 
-fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
-    rustls::crypto::ring::default_provider().install_default().map_err(|_| anyhow::anyhow!("a TLS provider is installed already"))?;
+fn main() -> ExitCode {
+    match run(Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Not the Debug form that `main` would print: what is wrong is the user's to read, a back trace is not.
+        Err(error) => {
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: Args) -> anyhow::Result<()> {
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("a TLS provider is installed already"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match args.command {
         Command::Sandbox(args) => runtime.block_on(sandbox::run(args)),
@@ -56,9 +70,18 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
+/// How fast time runs.
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(speed) if speed.is_finite() && speed > 0.0 => Ok(speed),
+        _ => Err("give a number above 0, such as 100".to_owned()),
+    }
+}
+
 /// Writes to standard output; a reader that left early (`| head`) is no error.
 fn out(bytes: &[u8]) -> anyhow::Result<()> {
-    match std::io::stdout().write_all(bytes) {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,12 +9,10 @@ use anyhow::Context;
 use capi_types::convert::Options;
 use capmaas_manager::gate::Gate;
 use capmaas_manager::{Clock, Manager, Settings};
+use capmaas_sandbox::doors::{Doors, DoorsConfig};
 use capmaas_sandbox::nodes::NodesConfig;
 use capmaas_sandbox::sandbox::{Sandbox, SandboxConfig};
-use capmaas_sandbox::workload::{Authority, ClusterKey};
-use kube_sim::ServerIdentity;
-use maas_sim::ADMIN_KEY;
-use tokio::net::TcpListener;
+use capmaas_sandbox::workload::Authority;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -33,7 +30,7 @@ pub(crate) struct Args {
     #[arg(long)]
     keep: bool,
     /// How fast time runs: at 100 a deployment of seven minutes takes four seconds.
-    #[arg(long, default_value_t = 100.0)]
+    #[arg(long, default_value_t = 100.0, value_parser = crate::speed)]
     speed: f64,
     /// Number of machines in the MAAS region.
     #[arg(long, default_value_t = 7)]
@@ -60,6 +57,13 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let stays = args.keep || (!args.once && std::io::stdout().is_terminal());
+    // Before anything is set up: a manifest that can't be read is told at once.
+    let manifests = manifests(&args)?;
+    let clusters = manifests.iter().flat_map(|(_, documents)| documents).filter(|d| d["kind"] == "Cluster").count();
+    anyhow::ensure!(
+        stays || clusters > 0,
+        "the manifests hold no Cluster: there is nothing to wait for (--keep stays up)"
+    );
     let dir = match &args.dir {
         Some(dir) => {
             std::fs::create_dir_all(dir).with_context(|| format!("--dir {}", dir.display()))?;
@@ -68,7 +72,6 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         None => tempfile::Builder::new().prefix("capmaas-").tempdir()?.keep(),
     };
     log_to(&dir.join("sandbox.log"))?;
-    let documents = documents(&args)?;
 
     let config = SandboxConfig {
         seed: args.seed,
@@ -81,45 +84,59 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     };
     let sandbox = Sandbox::new(config);
     sandbox.install().await?;
+    let token = format!("sandbox-{:016x}", fastrand::Rng::new().u64(..));
+    let doors = DoorsConfig { dir: dir.clone(), kube_port: args.kube_port, maas_port: args.maas_port, token };
+    let doors = Doors::open(&sandbox, doors).await?;
+    let (kube, maas) = (doors.kube.clone(), doors.maas.clone());
     let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
-    let doors = serve(&mut tasks, &sandbox, &args, &dir).await?;
     let (world, env) = (sandbox.clone(), sandbox.env(&Gate::open(), Settings::default()));
-    tasks.spawn(async move {
-        world.world().await;
-        Ok(())
-    });
+    tasks.spawn(async move { Err(doors.serve().await.into()) });
+    tasks.spawn(async move { match world.world().await {} });
     tasks.spawn(async move { Manager::run(env, std::future::pending()).await.map_err(Into::into) });
-    println!(
-        "MAAS region with {} machines at {}, management cluster at {}; files in {}",
+    say(&format!(
+        "MAAS region with {} machines at {maas}, management cluster at {kube}\nFiles in {}",
         args.machines,
-        doors.maas,
-        doors.kube,
         dir.display()
-    );
-    sandbox.apply(&documents).await?;
-    println!("Applied {} objects. Time runs {} times as fast as on real machines.", documents.len(), args.speed);
+    ))?;
+    let mut objects = 0;
+    for (name, documents) in &manifests {
+        sandbox.apply_manifest(documents).await.with_context(|| name.clone())?;
+        objects += documents.len();
+    }
+    say(&format!("Applied {objects} objects. Time runs {} times as fast as on real machines.", args.speed))?;
 
     let mut screen = Screen::new(sandbox.clone());
     let provisioned = tokio::select! {
         biased;
         _ = tokio::signal::ctrl_c() => return Ok(()),
         ended = tasks.join_next() => return ended_early(ended),
-        provisioned = screen.until_settled(Duration::from_secs(args.timeout)) => provisioned,
+        provisioned = screen.until_settled(Duration::from_secs(args.timeout), args.speed) => provisioned,
     };
+    let world = World::read(&sandbox.client(), None).await?;
+    say(&format!("\n{}", world.render(None)))?;
     match provisioned {
-        Ok(()) => summary(&sandbox, &doors, &dir, stays).await?,
-        Err(reasons) if !stays => anyhow::bail!("the cluster was not provisioned within {} s:\n{reasons}", args.timeout),
-        Err(reasons) => println!("Not provisioned yet:\n{reasons}"),
+        Ok(()) => {
+            say(&names(&sandbox, &world))?;
+            say("Provisioned.")?;
+        }
+        Err(why) if !stays => anyhow::bail!("the cluster is not provisioned:{why}\nThe log is in {}", dir.display()),
+        Err(why) => say(&format!("Not provisioned yet:{why}"))?,
     }
     if !stays {
-        return Ok(());
+        return say(&format!("Files in {}; `--keep` leaves it up for playing.", dir.display()));
     }
+    say(&next_commands(&world, &maas, &dir))?;
     tokio::select! {
         biased;
         _ = tokio::signal::ctrl_c() => Ok(()),
         ended = tasks.join_next() => ended_early(ended),
         never = screen.follow() => match never {},
     }
+}
+
+/// One piece of text and the end of its line.
+fn say(text: &str) -> anyhow::Result<()> {
+    crate::out(format!("{text}\n").as_bytes())
 }
 
 fn ended_early(ended: Option<Result<anyhow::Result<()>, tokio::task::JoinError>>) -> anyhow::Result<()> {
@@ -132,73 +149,26 @@ fn ended_early(ended: Option<Result<anyhow::Result<()>, tokio::task::JoinError>>
 
 fn log_to(path: &Path) -> anyhow::Result<()> {
     let file = std::fs::File::create(path).with_context(|| path.display().to_string())?;
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,capmaas_manager=debug".into());
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,capmaas_manager=debug".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::sync::Mutex::new(file)).init();
     Ok(())
 }
 
-/// The manifests, converted where they need it.
-fn documents(args: &Args) -> anyhow::Result<Vec<serde_json::Value>> {
-    let text = if args.files.is_empty() { capi_types::SEED_MANIFEST.to_owned() } else { crate::convert::read(&args.files)? };
-    let converted = capi_types::convert(&text, &Options { kubernetes_version: args.kubernetes_version.clone() })?;
-    if !converted.notes.is_empty() {
-        println!("Converted for today's Cluster API (capmaasctl convert prints the result):");
-        for note in &converted.notes {
-            println!("  {note}");
-        }
+/// Where each manifest came from, and its documents, converted where they need it.
+fn manifests(args: &Args) -> anyhow::Result<Vec<(String, Vec<serde_json::Value>)>> {
+    let options = Options { kubernetes_version: args.kubernetes_version.clone() };
+    let all = match args.files.is_empty() {
+        true => vec![("the example".to_owned(), capi_types::convert(capi_types::SEED_MANIFEST, &options)?)],
+        false => crate::convert::convert(&args.files, &options)?,
+    };
+    for (name, converted) in all.iter().filter(|(_, c)| !c.notes.is_empty()) {
+        let notes = crate::notes::render(&converted.notes);
+        say(&format!(
+            "Converted {name} for today's Cluster API (capmaasctl convert shows the result and why):\n{notes}"
+        ))?;
     }
-    Ok(converted.documents)
-}
-
-struct Doors {
-    kube: String,
-    maas: String,
-}
-
-/// Serves the management cluster, MAAS and every workload cluster on loopback, and writes the files that lead there.
-async fn serve(tasks: &mut JoinSet<anyhow::Result<()>>, sandbox: &Sandbox, args: &Args, dir: &Path) -> anyhow::Result<Doors> {
-    let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let listener = TcpListener::bind(loopback(args.kube_port)).await.context("--kube-port")?;
-    let kube = format!("https://{}", listener.local_addr()?);
-    let certificates = kube_sim::Certificates::generate(&["127.0.0.1".to_owned(), "localhost".to_owned()])?;
-    let token = format!("sandbox-{:016x}", fastrand::Rng::new().u64(..));
-    let kubeconfig = kube_sim::kubeconfig(&kube, &certificates.ca_pem, &token);
-    std::fs::write(dir.join("kubeconfig"), kubeconfig)?;
-    let sim = sandbox.kube.clone();
-    let identity = certificates.identity()?.with_token(&token);
-    tasks.spawn(async move { kube_sim::serve_tls(listener, sim, identity).await.map_err(Into::into) });
-
-    let listener = TcpListener::bind(loopback(args.maas_port)).await.context("--maas-port")?;
-    let maas = format!("http://{}/MAAS", listener.local_addr()?);
-    std::fs::write(dir.join("maas.env"), format!("MAAS_ENDPOINT={maas}\nMAAS_API_KEY={ADMIN_KEY}\n"))?;
-    let region = sandbox.maas.clone();
-    tasks.spawn(async move { maas_sim::serve(listener, region).await.map(|never| match never {}).map_err(Into::into) });
-
-    let (workloads, dir) = (sandbox.workloads.clone(), dir.to_owned());
-    tasks.spawn(async move {
-        let mut changes = workloads.changes();
-        let mut served: BTreeSet<ClusterKey> = BTreeSet::new();
-        let mut servers: JoinSet<anyhow::Result<()>> = JoinSet::new();
-        loop {
-            for key in workloads.keys().into_iter().filter(|key| workloads.api_anywhere(key)) {
-                if served.contains(&key) {
-                    continue;
-                }
-                let (Some(sim), Some(token)) = (workloads.sim(&key), workloads.admin_token(&key)) else { continue };
-                let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-                let server = format!("https://{}", listener.local_addr()?);
-                let (certificate, private) = workloads.authority().issue(&["127.0.0.1".to_owned(), "localhost".to_owned()])?;
-                let identity = ServerIdentity::from_pem(&certificate, &private)?.with_token(&token);
-                if let Some(kubeconfig) = workloads.kubeconfig_for(&key, &server) {
-                    std::fs::write(dir.join(format!("{}.kubeconfig", key.name)), kubeconfig)?;
-                }
-                servers.spawn(async move { kube_sim::serve_tls(listener, sim, identity).await.map_err(Into::into) });
-                served.insert(key);
-            }
-            changes.changed().await;
-        }
-    });
-    Ok(Doors { kube, maas })
+    Ok(all.into_iter().map(|(name, converted)| (name, converted.documents)).collect())
 }
 
 /// Prints a line whenever an object does something else than before.
@@ -206,11 +176,13 @@ struct Screen {
     sandbox: Sandbox,
     began: Instant,
     shown: BTreeMap<String, String>,
+    /// What waits for a person, and since when.
+    blocked: BTreeMap<String, Instant>,
 }
 
 impl Screen {
     fn new(sandbox: Sandbox) -> Self {
-        Self { sandbox, began: Instant::now(), shown: BTreeMap::new() }
+        Self { sandbox, began: Instant::now(), shown: BTreeMap::new(), blocked: BTreeMap::new() }
     }
 
     async fn look(&mut self) -> anyhow::Result<World> {
@@ -220,30 +192,48 @@ impl Screen {
             let line = [what, why].into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join("  ");
             present.insert(name.clone());
             if !line.is_empty() && self.shown.get(&name) != Some(&line) {
-                self.say(&name, &line);
+                self.say(&name, &line)?;
                 self.shown.insert(name, line);
             }
         }
         for gone in self.shown.keys().filter(|n| !present.contains(*n)).cloned().collect::<Vec<_>>() {
-            self.say(&gone, "gone");
+            self.say(&gone, "gone")?;
             self.shown.remove(&gone);
         }
         Ok(world)
     }
 
-    fn say(&self, name: &str, line: &str) {
-        println!("{:>6.1}s  {name:<28} {line}", self.began.elapsed().as_secs_f64());
+    fn say(&self, name: &str, line: &str) -> anyhow::Result<()> {
+        say(&format!("{:>6.1}s  {name:<34} {line}", self.began.elapsed().as_secs_f64()))
+    }
+
+    /// What has waited for a person for some time now, unchanged.
+    fn stuck(&mut self, world: &World, speed: f64) -> Vec<String> {
+        let blocked = world.blocked();
+        self.blocked.retain(|what, _| blocked.contains(what));
+        for what in blocked {
+            self.blocked.entry(what).or_insert_with(Instant::now);
+        }
+        // On slow clocks the cause may go a little later, such as a machine that is being released.
+        let patience = Duration::from_secs(5).max(Duration::from_secs(60).div_f64(speed));
+        self.blocked.iter().filter(|(_, since)| since.elapsed() > patience).map(|(what, _)| what.clone()).collect()
     }
 
     /// Until all clusters are complete; otherwise what stands in the way.
-    async fn until_settled(&mut self, patience: Duration) -> Result<(), String> {
+    async fn until_settled(&mut self, patience: Duration, speed: f64) -> Result<(), String> {
+        let list = |lines: Vec<String>| lines.iter().map(|line| format!("\n  {line}")).collect::<String>();
         loop {
-            let world = self.look().await.map_err(|e| e.to_string())?;
+            let world = self.look().await.map_err(|e| format!(" {e:#}"))?;
             if world.settled() {
                 return Ok(());
             }
+            let stuck = self.stuck(&world, speed);
+            if !stuck.is_empty() {
+                return Err(list(stuck));
+            }
             if self.began.elapsed() > patience {
-                return Err(self.shown.iter().map(|(name, line)| format!("  {name}: {line}\n")).collect());
+                let lines = self.shown.iter().map(|(name, line)| format!("{name}: {line}")).collect();
+                return Err(format!(" {} s are over (--timeout){}", patience.as_secs(), list(lines)));
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -259,30 +249,34 @@ impl Screen {
     }
 }
 
-async fn summary(sandbox: &Sandbox, doors: &Doors, dir: &Path, stays: bool) -> anyhow::Result<()> {
-    let world = World::read(&sandbox.client(), None).await?;
-    println!("\n{}", world.render(None));
-    for host in world.hosts() {
+/// The control planes' names and what they resolve to.
+fn names(sandbox: &Sandbox, world: &World) -> String {
+    let line = |host: String| {
         let addresses = sandbox.maas.with(|region, now| region.resolve(now, &host));
         let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-        println!("{host} resolves to {}", addresses.join(", "));
-    }
-    let at = dir.display();
-    if !stays {
-        println!("Provisioned. Files in {at}; `--keep` leaves it up for playing.");
-        return Ok(());
-    }
-    let cluster = world.cluster_names().first().map(|(_, name)| name.clone()).unwrap_or_default();
-    println!(
-        "Provisioned. It stays up until Ctrl-C. In another terminal:\n\
+        format!("{host} resolves to {}", addresses.join(", "))
+    };
+    world.hosts().into_iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn next_commands(world: &World, maas: &str, dir: &Path) -> String {
+    let (at, host) = (dir.display(), world.host().unwrap_or("node01"));
+    let mut text = format!(
+        "It stays up until Ctrl-C. In another terminal:\n\
          \n  export KUBECONFIG={at}/kubeconfig\
-         \n  kubectl get clusters,machines,maasmachines,maasclusters -A -o wide\
-         \n  kubectl scale machinedeployment {cluster}-worker --replicas=3\
-         \n  kubectl --kubeconfig {at}/{cluster}.kubeconfig get nodes -o wide\
-         \n  curl -X POST {}/sim/machines/node01/power-cord -d '{{\"plugged\": false}}'   # pull a cord; then kubectl get maasmachines\
-         \n  env $(cat {at}/maas.env) capmaasctl machines\
-         \n  kubectl delete cluster {cluster}\n",
-        doors.maas
+         \n  kubectl get clusters,machines,maasmachines,maasclusters -A -o wide"
     );
-    Ok(())
+    if let Some(deployment) = world.deployment() {
+        text += &format!("\n  kubectl scale machinedeployment {deployment} --replicas=3");
+    }
+    if let Some((_, cluster)) = world.cluster_names().first() {
+        text += &format!(
+            "\n  kubectl --kubeconfig {at}/{cluster}.kubeconfig get nodes -o wide\n  kubectl delete cluster {cluster}"
+        );
+    }
+    text += &format!(
+        "\n  curl -X POST {maas}/sim/machines/{host}/power-cord -d '{{\"plugged\": false}}'   # pull a cord\
+         \n  env $(cat {at}/maas.env) capmaasctl machines\n"
+    );
+    text
 }

@@ -24,7 +24,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How fast its time runs.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = crate::speed)]
     speed: f64,
 }
 
@@ -39,10 +39,16 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let key = config.users.first().and_then(|u| u.api_keys.first().cloned()).unwrap_or_else(|| ADMIN_KEY.to_owned());
     let epoch = Clock::system().now();
     let clock = Clock::new(epoch, args.speed);
-    let region = SharedRegion::new(Region::new(config), Arc::new(move || clock.now()));
-    let listener = tokio::net::TcpListener::bind(args.listen).await.with_context(|| format!("--listen {}", args.listen))?;
+    let wall = Clock::system();
+    let region =
+        SharedRegion::new(Region::new(config), Arc::new(move || clock.now())).signed_by(Arc::new(move || wall.now()));
+    let listener =
+        tokio::net::TcpListener::bind(args.listen).await.with_context(|| format!("--listen {}", args.listen))?;
     let address = listener.local_addr()?;
-    println!("MAAS_ENDPOINT=http://{address}/MAAS\nMAAS_API_KEY={key}\n# knobs: http://{address}/MAAS/sim/ (machines, counters, region …); Ctrl-C ends");
+    let lines = format!(
+        "MAAS_ENDPOINT=http://{address}/MAAS\nMAAS_API_KEY={key}\n# knobs: http://{address}/MAAS/sim/ (machines, counters, region …); Ctrl-C ends\n"
+    );
+    crate::out(lines.as_bytes())?;
     tokio::select! {
         biased;
         _ = tokio::signal::ctrl_c() => Ok(()),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
+use capi_types::conditions::reason;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use kube::core::GroupVersionKind;
@@ -24,7 +25,8 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let config = match &args.kubeconfig {
         Some(path) => {
-            let kubeconfig = kube::config::Kubeconfig::read_from(path).with_context(|| format!("--kubeconfig {}", path.display()))?;
+            let kubeconfig = kube::config::Kubeconfig::read_from(path)
+                .with_context(|| format!("--kubeconfig {}", path.display()))?;
             kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?
         }
         None => kube::Config::infer().await.context("no management cluster: give --kubeconfig")?,
@@ -56,7 +58,8 @@ impl World {
         Ok(Self {
             clusters: list(CORE, "Cluster", "clusters").await?,
             maas_clusters: list(INFRA, "MaasCluster", "maasclusters").await?,
-            control_planes: list("controlplane.cluster.x-k8s.io", "KubeadmControlPlane", "kubeadmcontrolplanes").await?,
+            control_planes: list("controlplane.cluster.x-k8s.io", "KubeadmControlPlane", "kubeadmcontrolplanes")
+                .await?,
             deployments: list(CORE, "MachineDeployment", "machinedeployments").await?,
             machines: list(CORE, "Machine", "machines").await?,
             maas_machines: list(INFRA, "MaasMachine", "maasmachines").await?,
@@ -75,7 +78,8 @@ impl World {
             }
             for control_plane in self.control_planes.iter().filter(of) {
                 rows.push(row(1, "KubeadmControlPlane", control_plane, replicas(control_plane)));
-                let members = |m: &&Value| of(m) && m.pointer("/metadata/labels/cluster.x-k8s.io~1control-plane").is_some();
+                let members =
+                    |m: &&Value| of(m) && m.pointer("/metadata/labels/cluster.x-k8s.io~1control-plane").is_some();
                 self.machines(&mut rows, members);
             }
             for deployment in self.deployments.iter().filter(of) {
@@ -92,9 +96,16 @@ impl World {
         for machine in self.machines.iter().filter(belongs) {
             let node = text(machine, "/status/nodeRef/name");
             let node = if node.is_empty() { String::new() } else { format!("  node {node}") };
-            rows.push(row(2, "Machine", machine, format!("{} {}{node}", text(machine, "/status/phase"), text(machine, "/spec/version"))));
+            rows.push(row(
+                2,
+                "Machine",
+                machine,
+                format!("{} {}{node}", text(machine, "/status/phase"), text(machine, "/spec/version")),
+            ));
             let infra = text(machine, "/spec/infrastructureRef/name");
-            let same = |m: &&Value| name_of(m) == infra && text(m, "/metadata/namespace") == text(machine, "/metadata/namespace");
+            let same = |m: &&Value| {
+                name_of(m) == infra && text(m, "/metadata/namespace") == text(machine, "/metadata/namespace")
+            };
             for maas in self.maas_machines.iter().filter(same) {
                 rows.push(row(3, "MaasMachine", maas, format!("{}  {}", metal(maas), condition(maas))));
             }
@@ -103,7 +114,8 @@ impl World {
 
     /// `(name, what MAAS does with it, why it is not ready)` of each MaasMachine.
     pub(crate) fn progress(&self) -> Vec<(String, String, String)> {
-        let mut all: Vec<_> = self.maas_machines.iter().map(|m| (name_of(m).to_owned(), metal(m), condition(m))).collect();
+        let mut all: Vec<_> =
+            self.maas_machines.iter().map(|m| (name_of(m).to_owned(), metal(m), condition(m))).collect();
         all.extend(self.maas_clusters.iter().map(|c| (name_of(c).to_owned(), endpoint(c), condition(c))));
         all
     }
@@ -112,13 +124,36 @@ impl World {
     pub(crate) fn settled(&self) -> bool {
         let full = |o: &Value| {
             let count = |path| o.pointer(path).and_then(Value::as_i64).unwrap_or(0);
-            count("/status/replicas") == count("/spec/replicas") && count("/status/readyReplicas") == count("/spec/replicas")
+            count("/status/replicas") == count("/spec/replicas")
+                && count("/status/readyReplicas") == count("/spec/replicas")
         };
         !self.clusters.is_empty()
             && self.clusters.iter().all(|c| text(c, "/status/phase") == "Provisioned")
             && self.control_planes.iter().chain(&self.deployments).all(full)
             && self.machines.iter().all(|m| !text(m, "/status/nodeRef/name").is_empty())
             && self.maas_machines.iter().all(|m| is_true(m, "Ready") && is_true(m, "NodeTied"))
+    }
+
+    /// `Kind/name: reason: message` of each object of ours that waits for a person.
+    pub(crate) fn blocked(&self) -> Vec<String> {
+        let ours = self.maas_clusters.iter().map(|o| ("MaasCluster", o));
+        ours.chain(self.maas_machines.iter().map(|o| ("MaasMachine", o)))
+            .filter(|(_, o)| conditions(o).any(|c| c["type"] == "Ready" && reason::blocks(text(c, "/reason"))))
+            .map(|(kind, o)| format!("{kind}/{}: {}", name_of(o), condition(o)))
+            .collect()
+    }
+
+    /// Name of the first MachineDeployment.
+    pub(crate) fn deployment(&self) -> Option<&str> {
+        self.deployments.first().map(name_of)
+    }
+
+    /// Host name of a machine that is in use, a worker's if there is one.
+    pub(crate) fn host(&self) -> Option<&str> {
+        let control_plane = |m: &&Value| m.pointer("/metadata/labels/cluster.x-k8s.io~1control-plane").is_some();
+        let host = |m: &Value| !text(m, "/status/hostname").is_empty();
+        let worker = self.maas_machines.iter().filter(|m| host(m)).find(|m| !control_plane(m));
+        worker.or_else(|| self.maas_machines.iter().find(|m| host(m))).map(|m| text(m, "/status/hostname"))
     }
 
     /// Names of Clusters as `(namespace, name)`.
@@ -128,11 +163,21 @@ impl World {
 
     /// Control plane endpoint hosts.
     pub(crate) fn hosts(&self) -> Vec<String> {
-        self.maas_clusters.iter().map(|c| text(c, "/spec/controlPlaneEndpoint/host").to_owned()).filter(|h| !h.is_empty()).collect()
+        self.maas_clusters
+            .iter()
+            .map(|c| text(c, "/spec/controlPlaneEndpoint/host").to_owned())
+            .filter(|h| !h.is_empty())
+            .collect()
     }
 }
 
-async fn objects(client: &Client, namespace: Option<&str>, group: &str, kind: &str, plural: &str) -> anyhow::Result<Vec<Value>> {
+async fn objects(
+    client: &Client,
+    namespace: Option<&str>,
+    group: &str,
+    kind: &str,
+    plural: &str,
+) -> anyhow::Result<Vec<Value>> {
     for version in ["v1beta2", "v1beta1"] {
         let gvk = GroupVersionKind::gvk(group, version, kind);
         let resource = ApiResource::from_gvk_with_plural(&gvk, plural);
@@ -174,7 +219,9 @@ fn is_true(object: &Value, type_: &str) -> bool {
 fn condition(object: &Value) -> String {
     match conditions(object).find(|c| c["type"] == "Ready") {
         Some(ready) if ready["status"] == "True" => "Ready".to_owned(),
-        Some(ready) => format!("{}: {}", text(ready, "/reason"), text(ready, "/message")).trim_end_matches([':', ' ']).to_owned(),
+        Some(ready) => {
+            format!("{}: {}", text(ready, "/reason"), text(ready, "/message")).trim_end_matches([':', ' ']).to_owned()
+        }
         None => String::new(),
     }
 }
@@ -195,7 +242,8 @@ fn metal(object: &Value) -> String {
     }
     let powered = object.pointer("/status/machinePowered").and_then(Value::as_bool).unwrap_or(false);
     let addresses = object.pointer("/status/addresses").and_then(Value::as_array).into_iter().flatten();
-    let address = addresses.filter(|a| a["type"] == "InternalIP").map(|a| text(a, "/address")).next().unwrap_or_default();
+    let address =
+        addresses.filter(|a| a["type"] == "InternalIP").map(|a| text(a, "/address")).next().unwrap_or_default();
     format!(
         "{host} ({}) {}, power {}, zone {} {address}",
         text(object, "/spec/systemID"),
@@ -226,9 +274,11 @@ mod tests {
     #[test]
     fn the_tree_shows_each_machine_under_its_owner_with_its_host() {
         let meta = |name: &str, labels: Value| json!({ "name": name, "namespace": "default", "labels": labels });
-        let world = World {
+        let mut world = World {
             clusters: vec![json!({ "metadata": meta("c", json!({})), "status": { "phase": "Provisioned" } })],
-            deployments: vec![json!({ "metadata": meta("w", json!({ "cluster.x-k8s.io/cluster-name": "c" })), "spec": { "replicas": 1 } })],
+            deployments: vec![
+                json!({ "metadata": meta("w", json!({ "cluster.x-k8s.io/cluster-name": "c" })), "spec": { "replicas": 1 } }),
+            ],
             machines: vec![json!({
                 "metadata": meta("w-1", json!({ "cluster.x-k8s.io/cluster-name": "c", "cluster.x-k8s.io/deployment-name": "w" })),
                 "spec": { "infrastructureRef": { "name": "w-1" } },
@@ -244,8 +294,14 @@ mod tests {
         let text = world.render(None);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 4, "{text}");
-        assert!(lines[3].contains("MaasMachine/w-1") && lines[3].contains("node01 (abc123) Deployed, power on"), "{text}");
+        assert!(
+            lines[3].contains("MaasMachine/w-1") && lines[3].contains("node01 (abc123) Deployed, power on"),
+            "{text}"
+        );
         assert!(lines[3].ends_with("Why: because"), "{text}");
         assert_eq!(world.render(Some("other")), "");
+        assert_eq!(world.blocked(), Vec::<String>::new(), "a reason that goes away by itself");
+        world.maas_machines[0]["status"]["conditions"][0]["reason"] = json!(reason::INVALID_SPEC);
+        assert_eq!(world.blocked(), ["MaasMachine/w-1: InvalidSpec: because"]);
     }
 }

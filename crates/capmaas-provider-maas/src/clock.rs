@@ -21,24 +21,13 @@ impl Clock {
     ///
     /// Must be called inside a tokio runtime when that runtime's time is paused.
     pub fn new(epoch: Timestamp, speed: f64) -> Self {
-        let speed = if speed.is_finite() && speed > 0.0 {
-            speed
-        } else {
-            1.0
-        };
-        Self {
-            epoch,
-            start: Instant::now(),
-            speed,
-        }
+        let speed = if speed.is_finite() && speed > 0.0 { speed } else { 1.0 };
+        Self { epoch, start: Instant::now(), speed }
     }
 
     /// The machine's own time, unscaled: what a controller in a cluster uses.
     pub fn system() -> Self {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the one place where real time enters"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "the one place where real time enters")]
         Self::new(Timestamp::now(), 1.0)
     }
 

@@ -8,29 +8,22 @@ use capi_types::SystemId;
 use capmaas_reconcile::host::{Holder, HostView};
 use capmaas_reconcile::names::{DnsName, Token};
 use capmaas_reconcile::provider::{
-    ClaimOrder, DeployOrder, Fault, Marks, Proof, Provider, PublishOrder, Recorded, Refusal,
-    ReleaseOrder, Verdict,
+    ClaimOrder, DeployOrder, Fault, Marks, Proof, Provider, PublishOrder, Recorded, Refusal, ReleaseOrder, Verdict,
 };
-use maas_client::{
-    AllocateRequest, DeployRequest, Error, ErrorKind, Machine, MachineFilter, ReleaseRequest,
-};
+use maas_client::{AllocateRequest, DeployRequest, Error, ErrorKind, Machine, MachineFilter, ReleaseRequest};
 
 use crate::fault::{Doing, fault, rejected, words};
 use crate::region::{MaasRegion, dns_name};
 use crate::status::{CLUSTER_KEY, MACHINE_KEY, TOKEN_KEY};
 
 fn maas_id(id: &SystemId) -> Result<maas_client::SystemId, Fault> {
-    id.as_str()
-        .parse()
-        .map_err(|e| rejected(Refusal::Invalid, format!("spec.systemID: {e}")))
+    id.as_str().parse().map_err(|e| rejected(Refusal::Invalid, format!("spec.systemID: {e}")))
 }
 
 impl MaasRegion {
     /// What the answer to a write shows. The write took effect: an answer that can't be read is no refusal.
     fn written(&self, doing: Doing, answer: &Machine) -> Result<HostView, Fault> {
-        self.view(answer).map_err(|e| Fault::Ambiguous {
-            message: format!("{}: {e}", doing.as_str()),
-        })
+        self.view(answer).map_err(|e| Fault::Ambiguous { message: format!("{}: {e}", doing.as_str()) })
     }
 
     /// MAAS answers 403 with no words to three things: locked, held by somebody else, not permitted. One look tells them apart.
@@ -43,11 +36,7 @@ impl MaasRegion {
         match self.services.machines.read(id).await {
             Ok(machine) if machine.locked => rejected(
                 Refusal::Locked,
-                format!(
-                    "{}: {} is locked by an operator; unlock it in MAAS",
-                    doing.as_str(),
-                    machine.hostname
-                ),
+                format!("{}: {} is locked by an operator; unlock it in MAAS", doing.as_str(), machine.hostname),
             ),
             Ok(machine) if machine.owner.as_deref() != Some(&*self.user) => rejected(
                 Refusal::NotOurs,
@@ -85,16 +74,12 @@ impl MaasRegion {
 
     fn dns_fault(&self, name: &DnsName, error: &maas_dns::Error) -> Fault {
         if let maas_dns::Error::UnknownDomain { domain, .. } = error {
-            let message = format!(
-                "spec.dnsDomain {domain}: MAAS has no such domain; create it in MAAS, or name one that it has"
-            );
+            let message =
+                format!("spec.dnsDomain {domain}: MAAS has no such domain; create it in MAAS, or name one that it has");
             return rejected(Refusal::Invalid, message);
         }
         match fault(Doing::Name, error.maas()) {
-            Fault::Rejected {
-                why: Refusal::Permission,
-                ..
-            } => rejected(
+            Fault::Rejected { why: Refusal::Permission, .. } => rejected(
                 Refusal::Permission,
                 format!(
                     "DNS name {name}: MAAS user {} may not write DNS; give it administrator rights in MAAS, or set \
@@ -103,30 +88,20 @@ impl MaasRegion {
                 ),
             ),
             // Two writers at once, or the resource went while we wrote it: the next read shows what stands.
-            Fault::Rejected {
-                why: Refusal::Gone,
-                message,
-            } => Fault::Ambiguous {
-                message: format!("{name}: {message}"),
-            },
+            Fault::Rejected { why: Refusal::Gone, message } => {
+                Fault::Ambiguous { message: format!("{name}: {message}") }
+            }
             Fault::Rejected { why, message } => rejected(why, format!("{name}: {message}")),
-            Fault::Ambiguous { message } => Fault::Ambiguous {
-                message: format!("{name}: {message}"),
-            },
-            Fault::Unavailable { message } => Fault::Unavailable {
-                message: format!("{name}: {message}"),
-            },
+            Fault::Ambiguous { message } => Fault::Ambiguous { message: format!("{name}: {message}") },
+            Fault::Unavailable { message } => Fault::Unavailable { message: format!("{name}: {message}") },
         }
     }
 }
 
 /// `'', 'custom/a', 'ubuntu/noble'.` as `custom/a, ubuntu/noble`.
 fn images(list: &str) -> String {
-    let names: Vec<_> = list
-        .split(',')
-        .map(|name| name.trim_matches([' ', '.', '\'']))
-        .filter(|name| !name.is_empty())
-        .collect();
+    let names: Vec<_> =
+        list.split(',').map(|name| name.trim_matches([' ', '.', '\''])).filter(|name| !name.is_empty()).collect();
     names.join(", ")
 }
 
@@ -139,19 +114,11 @@ fn about_the_image(error: &Error) -> bool {
 
 #[async_trait]
 impl Provider for MaasRegion {
-    async fn claim(
-        &self,
-        intent: &Recorded,
-        order: &ClaimOrder,
-    ) -> Result<(Proof, HostView), Fault> {
+    async fn claim(&self, intent: &Recorded, order: &ClaimOrder) -> Result<(Proof, HostView), Fault> {
         if intent.token() != &order.token {
             return Err(rejected(
                 Refusal::NotOurs,
-                format!(
-                    "the recorded claim is {}, not {}",
-                    intent.token(),
-                    order.token
-                ),
+                format!("the recorded claim is {}, not {}", intent.token(), order.token),
             ));
         }
         let wanted = &order.constraints;
@@ -167,48 +134,26 @@ impl Provider for MaasRegion {
             ..Default::default()
         };
         let _leave = self.lanes.allocate().await;
-        let machine = self
-            .services
-            .machines
-            .allocate(&request)
-            .await
-            .map_err(|e| match fault(Doing::Claim, &e) {
-                // MAAS's text lists all that was sent, which a condition does not need.
-                Fault::Rejected {
-                    why: Refusal::NoMatch,
-                    ..
-                } => rejected(
-                    Refusal::NoMatch,
-                    format!(
-                        "machine {} was taken or does not match any more",
-                        order.host
-                    ),
-                ),
-                other => other,
-            })?;
+        let machine = self.services.machines.allocate(&request).await.map_err(|e| match fault(Doing::Claim, &e) {
+            // MAAS's text lists all that was sent, which a condition does not need.
+            Fault::Rejected { why: Refusal::NoMatch, .. } => {
+                rejected(Refusal::NoMatch, format!("machine {} was taken or does not match any more", order.host))
+            }
+            other => other,
+        })?;
         let view = self.written(Doing::Claim, &machine)?;
         if view.id != order.host {
             return Err(Fault::Ambiguous {
-                message: format!(
-                    "asked for machine {}, MAAS answered with {}",
-                    order.host, view.id
-                ),
+                message: format!("asked for machine {}, MAAS answered with {}", order.host, view.id),
             });
         }
         match Proof::from_claim(&view, order) {
             Ok(proof) => Ok((proof, view)),
-            Err(e) => Err(Fault::Ambiguous {
-                message: format!("{}: {e}", Doing::Claim.as_str()),
-            }),
+            Err(e) => Err(Fault::Ambiguous { message: format!("{}: {e}", Doing::Claim.as_str()) }),
         }
     }
 
-    async fn prove(
-        &self,
-        host: &SystemId,
-        token: &Token,
-        takeover: Option<String>,
-    ) -> Result<Verdict, Fault> {
+    async fn prove(&self, host: &SystemId, token: &Token, takeover: Option<String>) -> Result<Verdict, Fault> {
         let id = maas_id(host)?;
         let _leave = self.lanes.any().await;
         let view = match self.services.machines.read(&id).await {
@@ -223,17 +168,8 @@ impl Provider for MaasRegion {
         if view.holder != Holder::Us(None) {
             return Ok(Verdict::NotOurs(not_ours));
         }
-        let filter = MachineFilter {
-            ids: vec![id],
-            agent_name: vec![token.to_string()],
-            ..Default::default()
-        };
-        let hits = self
-            .services
-            .machines
-            .list(&filter)
-            .await
-            .map_err(|e| fault(Doing::Read, &e))?;
+        let filter = MachineFilter { ids: vec![id], agent_name: vec![token.to_string()], ..Default::default() };
+        let hits = self.services.machines.list(&filter).await.map_err(|e| fault(Doing::Read, &e))?;
         for hit in &hits {
             let hit = self.view(hit)?;
             if hit.id == *host {
@@ -273,18 +209,11 @@ impl Provider for MaasRegion {
         let view = self.written(Doing::Mark, &machine)?;
         match Proof::from_marks(&view, proof.token()) {
             Ok(proof) => Ok((proof, view)),
-            Err(e) => Err(Fault::Ambiguous {
-                message: format!("{}: {e}", Doing::Mark.as_str()),
-            }),
+            Err(e) => Err(Fault::Ambiguous { message: format!("{}: {e}", Doing::Mark.as_str()) }),
         }
     }
 
-    async fn deploy(
-        &self,
-        proof: Proof,
-        order: &DeployOrder,
-        user_data: &[u8],
-    ) -> Result<HostView, Fault> {
+    async fn deploy(&self, proof: Proof, order: &DeployOrder, user_data: &[u8]) -> Result<HostView, Fault> {
         let id = maas_id(proof.host())?;
         let image = order.image.trim();
         if image.is_empty() {
@@ -319,10 +248,7 @@ impl Provider for MaasRegion {
 
     async fn release(&self, proof: Proof, order: &ReleaseOrder) -> Result<HostView, Fault> {
         let id = maas_id(proof.host())?;
-        let request = ReleaseRequest {
-            comment: Some(order.comment.clone()),
-            ..Default::default()
-        };
+        let request = ReleaseRequest { comment: Some(order.comment.clone()), ..Default::default() };
         let answer = {
             let _leave = self.lanes.power().await;
             self.services.machines.release(&id, &request).await
@@ -336,16 +262,8 @@ impl Provider for MaasRegion {
     async fn publish(&self, order: &PublishOrder) -> Result<BTreeSet<IpAddr>, Fault> {
         let name = dns_name(&order.name)?;
         let _leave = self.lanes.any().await;
-        let outcome = maas_dns::ensure(
-            &*self.services.dns_resources,
-            &name,
-            &order.addresses,
-            Some(order.ttl),
-        )
-        .await;
-        outcome
-            .map(|outcome| outcome.resource.addresses())
-            .map_err(|e| self.dns_fault(&order.name, &e))
+        let outcome = maas_dns::ensure(&*self.services.dns_resources, &name, &order.addresses, Some(order.ttl)).await;
+        outcome.map(|outcome| outcome.resource.addresses()).map_err(|e| self.dns_fault(&order.name, &e))
     }
 
     async fn unpublish(&self, name: &DnsName) -> Result<(), Fault> {

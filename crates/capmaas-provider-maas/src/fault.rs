@@ -50,10 +50,7 @@ impl Doing {
 
 /// A refusal in words.
 pub(crate) fn rejected(why: Refusal, message: impl Into<String>) -> Fault {
-    Fault::Rejected {
-        why,
-        message: short(message.into()),
-    }
+    Fault::Rejected { why, message: short(message.into()) }
 }
 
 /// What a failed call means.
@@ -62,11 +59,8 @@ pub fn fault(doing: Doing, error: &Error) -> Fault {
     if error.is_ambiguous() {
         // MAAS has put the machine back to Allocated by then: nothing is open.
         if doing == Doing::Deploy && error.message().starts_with("No more IPs") {
-            let message =
-                format!("{message} Free or add addresses in that subnet; it is tried again");
-            return Fault::Unavailable {
-                message: short(message),
-            };
+            let message = format!("{message} Free or add addresses in that subnet; it is tried again");
+            return Fault::Unavailable { message: short(message) };
         }
         return Fault::Ambiguous { message };
     }
@@ -87,13 +81,10 @@ pub fn fault(doing: Doing, error: &Error) -> Fault {
 /// What MAAS says, with its parameters under the names that a person wrote.
 pub(crate) fn words(error: &Error) -> String {
     if error.kind() == ErrorKind::Validation && !error.fields().is_empty() {
-        let fields = error
-            .fields()
-            .iter()
-            .map(|(field, messages)| match our_field(field) {
-                "" => messages.join(" "),
-                field => format!("{field}: {}", messages.join(" ")),
-            });
+        let fields = error.fields().iter().map(|(field, messages)| match our_field(field) {
+            "" => messages.join(" "),
+            field => format!("{field}: {}", messages.join(" ")),
+        });
         return fields.collect::<Vec<_>>().join("; ");
     }
     let said = error.message();
@@ -103,9 +94,7 @@ pub(crate) fn words(error: &Error) -> String {
             Some(cause) => format!("{said}: {cause}"),
             None => said.to_owned(),
         },
-        (ErrorKind::Permission, _) if said.is_empty() => {
-            "MAAS says that our user may not (403)".to_owned()
-        }
+        (ErrorKind::Permission, _) if said.is_empty() => "MAAS says that our user may not (403)".to_owned(),
         (_, Some(status)) if said.is_empty() => format!("MAAS answered {status}"),
         (_, Some(status)) if status.is_server_error() => format!("{said} ({})", status.as_u16()),
         _ => said.to_owned(),
@@ -114,9 +103,7 @@ pub(crate) fn words(error: &Error) -> String {
 
 fn root_cause(error: &Error) -> Option<String> {
     let first = std::error::Error::source(error)?;
-    std::iter::successors(Some(first), |e| e.source())
-        .last()
-        .map(ToString::to_string)
+    std::iter::successors(Some(first), |e| e.source()).last().map(ToString::to_string)
 }
 
 /// MAAS's parameter as the field of our API that it comes from.
@@ -156,12 +143,7 @@ mod tests {
         if retry_after {
             headers.insert("retry-after", "5".parse().unwrap());
         }
-        Error::from_reply(
-            operation,
-            StatusCode::from_u16(status).unwrap(),
-            &headers,
-            body.as_bytes(),
-        )
+        Error::from_reply(operation, StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes())
     }
 
     fn kind(fault: &Fault) -> String {
@@ -175,79 +157,19 @@ mod tests {
     #[test]
     fn each_answer_of_maas_has_one_meaning() {
         use Doing::{Claim, Deploy, Mark, Name, Read, Release};
-        let (allocate, deploy, release, read) = (
-            &op::MACHINES_ALLOCATE,
-            &op::MACHINE_DEPLOY,
-            &op::MACHINE_RELEASE,
-            &op::MACHINE_READ,
-        );
+        let (allocate, deploy, release, read) =
+            (&op::MACHINES_ALLOCATE, &op::MACHINE_DEPLOY, &op::MACHINE_RELEASE, &op::MACHINE_READ);
         let unknown_zone = r#"{"zone": ["No such zone(s): nope."]}"#;
         let image = r#"{"distro_series": ["'nope' is not a valid distro_series."]}"#;
         for (doing, operation, status, retry, body, expected, said) in [
-            (
-                Claim,
-                allocate,
-                409,
-                false,
-                "No machine with system ID x available.",
-                "NoMatch",
-                "No machine",
-            ),
+            (Claim, allocate, 409, false, "No machine with system ID x available.", "NoMatch", "No machine"),
             (Claim, allocate, 409, true, "<html>", "Unavailable", ""),
-            (
-                Claim,
-                allocate,
-                400,
-                false,
-                unknown_zone,
-                "Invalid",
-                "spec.failureDomain: No such zone(s): nope.",
-            ),
-            (
-                Claim,
-                allocate,
-                400,
-                false,
-                r#"{"pool": ["x"]}"#,
-                "Invalid",
-                "spec.resourcePool: x",
-            ),
-            (
-                Claim,
-                allocate,
-                400,
-                false,
-                r#"{"tags": ["x"]}"#,
-                "Invalid",
-                "spec.tags: x",
-            ),
-            (
-                Claim,
-                allocate,
-                400,
-                false,
-                r#"{"mem": ["x"]}"#,
-                "Invalid",
-                "spec.minMemory: x",
-            ),
-            (
-                Claim,
-                allocate,
-                400,
-                false,
-                r#"{"cpu_count": ["x"]}"#,
-                "Invalid",
-                "spec.minCPU: x",
-            ),
-            (
-                Claim,
-                allocate,
-                500,
-                false,
-                "boom",
-                "Ambiguous",
-                "boom (500)",
-            ),
+            (Claim, allocate, 400, false, unknown_zone, "Invalid", "spec.failureDomain: No such zone(s): nope."),
+            (Claim, allocate, 400, false, r#"{"pool": ["x"]}"#, "Invalid", "spec.resourcePool: x"),
+            (Claim, allocate, 400, false, r#"{"tags": ["x"]}"#, "Invalid", "spec.tags: x"),
+            (Claim, allocate, 400, false, r#"{"mem": ["x"]}"#, "Invalid", "spec.minMemory: x"),
+            (Claim, allocate, 400, false, r#"{"cpu_count": ["x"]}"#, "Invalid", "spec.minCPU: x"),
+            (Claim, allocate, 500, false, "boom", "Ambiguous", "boom (500)"),
             (Claim, allocate, 504, false, "", "Ambiguous", "504"),
             (
                 Claim,
@@ -268,15 +190,7 @@ mod tests {
                 "WrongState",
                 "Cannot set",
             ),
-            (
-                Deploy,
-                deploy,
-                400,
-                false,
-                image,
-                "Invalid",
-                "spec.image: 'nope'",
-            ),
+            (Deploy, deploy, 400, false, image, "Invalid", "spec.image: 'nope'"),
             (
                 Deploy,
                 deploy,
@@ -286,15 +200,7 @@ mod tests {
                 "Unavailable",
                 "10.10.0.0/24",
             ),
-            (
-                Deploy,
-                deploy,
-                503,
-                false,
-                "Unable to connect to any rack controller",
-                "Ambiguous",
-                "rack",
-            ),
+            (Deploy, deploy, 503, false, "Unable to connect to any rack controller", "Ambiguous", "rack"),
             (
                 Deploy,
                 deploy,
@@ -314,52 +220,17 @@ mod tests {
                 "WrongState",
                 "Rescue",
             ),
-            (
-                Release,
-                release,
-                403,
-                false,
-                "node is locked",
-                "Locked",
-                "locked",
-            ),
-            (
-                Release,
-                release,
-                404,
-                false,
-                "No Machine matches the given query.",
-                "Gone",
-                "No Machine",
-            ),
+            (Release, release, 403, false, "node is locked", "Locked", "locked"),
+            (Release, release, 404, false, "No Machine matches the given query.", "Gone", "No Machine"),
             (Name, &op::DNS_CREATE, 403, false, "", "Permission", "DNS"),
-            (
-                Read,
-                read,
-                404,
-                false,
-                "<html>who are you</html>",
-                "Unavailable",
-                "",
-            ),
-            (
-                Read,
-                read,
-                502,
-                false,
-                "<html>Bad gateway</html>",
-                "Unavailable",
-                "Bad gateway",
-            ),
+            (Read, read, 404, false, "<html>who are you</html>", "Unavailable", ""),
+            (Read, read, 502, false, "<html>Bad gateway</html>", "Unavailable", "Bad gateway"),
         ] {
             let fault = fault(doing, &answer(operation, status, retry, body));
             assert_eq!(kind(&fault), expected, "{doing:?} {status} {body}");
             let text = fault.to_string();
             assert!(text.contains(said), "{doing:?} {status}: {text}");
-            assert!(
-                text.contains(doing.as_str()) && !text.contains("s3cret"),
-                "{text}"
-            );
+            assert!(text.contains(doing.as_str()) && !text.contains("s3cret"), "{text}");
         }
     }
 
@@ -368,19 +239,12 @@ mod tests {
         let cut = Error::timed_out(&op::MACHINE_RELEASE, Duration::from_secs(600));
         assert_eq!(kind(&fault(Doing::Release, &cut)), "Ambiguous");
         assert_eq!(
-            kind(&fault(
-                Doing::Read,
-                &Error::timed_out(&op::MACHINE_READ, Duration::from_secs(30))
-            )),
+            kind(&fault(Doing::Read, &Error::timed_out(&op::MACHINE_READ, Duration::from_secs(30)))),
             "Unavailable"
         );
         let lost = Error::transport(&op::MACHINES_ALLOCATE, "reset by peer".into());
         assert_eq!(kind(&fault(Doing::Claim, &lost)), "Ambiguous");
-        assert!(
-            fault(Doing::Claim, &lost)
-                .to_string()
-                .contains("reset by peer")
-        );
+        assert!(fault(Doing::Claim, &lost).to_string().contains("reset by peer"));
         let refused = Error::invalid_request(&op::MACHINES_ALLOCATE, "agent_name too long");
         assert_eq!(kind(&fault(Doing::Claim, &refused)), "Invalid");
     }

@@ -18,11 +18,7 @@ pub(crate) struct Lanes {
 
 impl Default for Lanes {
     fn default() -> Self {
-        Self {
-            in_flight: Semaphore::new(IN_FLIGHT),
-            allocate: Semaphore::new(1),
-            power: Semaphore::new(POWER),
-        }
+        Self { in_flight: Semaphore::new(IN_FLIGHT), allocate: Semaphore::new(1), power: Semaphore::new(POWER) }
     }
 }
 
@@ -35,10 +31,7 @@ pub(crate) struct Leave<'a> {
 impl Lanes {
     /// For reads and short writes.
     pub(crate) async fn any(&self) -> Leave<'_> {
-        Leave {
-            _lane: None,
-            _in_flight: self.in_flight.acquire().await.ok(),
-        }
+        Leave { _lane: None, _in_flight: self.in_flight.acquire().await.ok() }
     }
 
     /// For allocate: MAAS serialises it anyway, and parallel ones only burn its retries.
@@ -54,10 +47,7 @@ impl Lanes {
     /// The narrow lane first: those who queue for it hold nothing that others need.
     async fn through<'a>(&'a self, lane: &'a Semaphore) -> Leave<'a> {
         let lane = lane.acquire().await.ok();
-        Leave {
-            _lane: lane,
-            _in_flight: self.in_flight.acquire().await.ok(),
-        }
+        Leave { _lane: lane, _in_flight: self.in_flight.acquire().await.ok() }
     }
 }
 
@@ -75,11 +65,7 @@ mod tests {
         let releases: Vec<_> = std::iter::from_fn(|| lanes.power().now_or_never()).collect();
         assert_eq!(releases.len(), 4);
         let reads: Vec<_> = std::iter::from_fn(|| lanes.any().now_or_never()).collect();
-        assert_eq!(
-            reads.len(),
-            3,
-            "a read gets through although all releases wait for BMCs"
-        );
+        assert_eq!(reads.len(), 3, "a read gets through although all releases wait for BMCs");
         drop(first);
         assert!(lanes.allocate().now_or_never().is_some());
     }

@@ -11,8 +11,8 @@ use capmaas_reconcile::provider::{Fault, Refusal};
 use capmaas_reconcile::stores::{Fact, PoolSight, RegionFacts};
 use jiff::Timestamp;
 use maas_client::{
-    Client, DnsResources, Domains, Error, ErrorKind, Machine, MachineFilter, MachineStatus,
-    Machines, PowerState, Users, Versions, Zones,
+    Client, DnsResources, Domains, Error, ErrorKind, Machine, MachineFilter, MachineStatus, Machines, PowerState,
+    Users, Versions, Zones,
 };
 
 use crate::fault::{Doing, fault, rejected, short, words};
@@ -88,12 +88,12 @@ impl ConnectError {
             ErrorKind::Permission => Self::Refused(short(format!(
                 "the MAAS user of MAAS_API_KEY may not use the API: {said}; use the key of an active user"
             ))),
-            ErrorKind::ClockSkew => Self::Down(short(format!(
-                "MAAS refuses our requests: {said}; set the clocks right (NTP)"
-            ))),
-            ErrorKind::WrongEndpoint | ErrorKind::Redirect | ErrorKind::Decode => Self::Down(
-                short(format!("MAAS_ENDPOINT does not lead to a MAAS API: {said}")),
-            ),
+            ErrorKind::ClockSkew => {
+                Self::Down(short(format!("MAAS refuses our requests: {said}; set the clocks right (NTP)")))
+            }
+            ErrorKind::WrongEndpoint | ErrorKind::Redirect | ErrorKind::Decode => {
+                Self::Down(short(format!("MAAS_ENDPOINT does not lead to a MAAS API: {said}")))
+            }
             _ => Self::Down(short(format!("MAAS can't be used: {said}"))),
         }
     }
@@ -108,9 +108,7 @@ pub struct MaasRegion {
 
 impl std::fmt::Debug for MaasRegion {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MaasRegion")
-            .field("user", &self.user)
-            .finish_non_exhaustive()
+        f.debug_struct("MaasRegion").field("user", &self.user).finish_non_exhaustive()
     }
 }
 
@@ -119,14 +117,8 @@ impl MaasRegion {
     ///
     /// # Errors
     /// [`ConnectError`]
-    pub async fn connect(
-        services: impl Into<Services>,
-    ) -> Result<(Self, RegionFacts), ConnectError> {
-        let mut region = Self {
-            services: services.into(),
-            lanes: Lanes::default(),
-            user: String::new(),
-        };
+    pub async fn connect(services: impl Into<Services>) -> Result<(Self, RegionFacts), ConnectError> {
+        let mut region = Self { services: services.into(), lanes: Lanes::default(), user: String::new() };
         let facts = region.probe().await?;
         region.user.clone_from(&facts.user);
         Ok((region, facts))
@@ -138,22 +130,10 @@ impl MaasRegion {
     /// [`ConnectError`]; also when the key belongs to another user now, since ownership is judged by user.
     pub async fn probe(&self) -> Result<RegionFacts, ConnectError> {
         let _leave = self.lanes.any().await;
-        let version = self
-            .services
-            .versions
-            .read()
-            .await
-            .map_err(|e| ConnectError::of(&e))?;
-        let user = self
-            .services
-            .users
-            .whoami()
-            .await
-            .map_err(|e| ConnectError::of(&e))?;
+        let version = self.services.versions.read().await.map_err(|e| ConnectError::of(&e))?;
+        let user = self.services.users.whoami().await.map_err(|e| ConnectError::of(&e))?;
         if user.username.is_empty() {
-            return Err(ConnectError::Down(
-                "MAAS does not say which user the API key belongs to".to_owned(),
-            ));
+            return Err(ConnectError::Down("MAAS does not say which user the API key belongs to".to_owned()));
         }
         if !self.user.is_empty() && self.user != user.username {
             let message = format!(
@@ -162,23 +142,14 @@ impl MaasRegion {
             );
             return Err(ConnectError::Down(message));
         }
-        Ok(RegionFacts {
-            user: user.username,
-            is_admin: user.is_superuser,
-            version: version.version,
-        })
+        Ok(RegionFacts { user: user.username, is_admin: user.is_superuser, version: version.version })
     }
 
     /// Does one read of the watcher's. `sent` is the number that the fleet store gave for it before, `asked` the time then.
     ///
     /// # Errors
     /// [`Fault::Unavailable`] mostly. A refusal of constraints is no fault but a fact ([`PoolSight::Refused`]).
-    pub async fn read(
-        &self,
-        query: &Query,
-        sent: Seq,
-        asked: Timestamp,
-    ) -> Result<Vec<Fact>, Fault> {
+    pub async fn read(&self, query: &Query, sent: Seq, asked: Timestamp) -> Result<Vec<Fact>, Fault> {
         match query {
             Query::Hosts(ids) | Query::Sweep(ids) => self.by_id(ids, sent).await,
             Query::InFlight { expected } => {
@@ -203,71 +174,45 @@ impl MaasRegion {
             Query::Name(name) => self.name(name, sent).await,
             Query::Domains => {
                 let _leave = self.lanes.any().await;
-                let domains = self
-                    .services
-                    .domains
-                    .list()
-                    .await
-                    .map_err(|e| fault(Doing::Read, &e))?;
-                Ok(vec![Fact::Domains(
-                    domains.into_iter().map(|d| d.name).collect(),
-                )])
+                let domains = self.services.domains.list().await.map_err(|e| fault(Doing::Read, &e))?;
+                Ok(vec![Fact::Domains(domains.into_iter().map(|d| d.name).collect())])
             }
             Query::Zones => {
                 let _leave = self.lanes.any().await;
-                let zones = self
-                    .services
-                    .zones
-                    .list()
-                    .await
-                    .map_err(|e| fault(Doing::Read, &e))?;
-                Ok(vec![Fact::Zones(
-                    zones.into_iter().map(|z| z.name).collect(),
-                )])
+                let zones = self.services.zones.list().await.map_err(|e| fault(Doing::Read, &e))?;
+                Ok(vec![Fact::Zones(zones.into_iter().map(|z| z.name).collect())])
             }
         }
     }
 
     /// One machine in our terms.
     pub(crate) fn view(&self, machine: &Machine) -> Result<HostView, Fault> {
-        host_view(machine, &self.user).map_err(|e| Fault::Unavailable {
-            message: e.to_string(),
-        })
+        host_view(machine, &self.user).map_err(|e| Fault::Unavailable { message: e.to_string() })
     }
 
     async fn list(&self, filter: &MachineFilter) -> Result<Vec<HostView>, Error> {
         let _leave = self.lanes.any().await;
         let machines = self.services.machines.list(filter).await?;
-        let views = machines
-            .iter()
-            .filter_map(|machine| match host_view(machine, &self.user) {
-                Ok(view) => Some(view),
-                Err(error) => {
-                    tracing::warn!(%error, hostname = %machine.hostname, "machine left out");
-                    None
-                }
-            });
+        let views = machines.iter().filter_map(|machine| match host_view(machine, &self.user) {
+            Ok(view) => Some(view),
+            Err(error) => {
+                tracing::warn!(%error, hostname = %machine.hostname, "machine left out");
+                None
+            }
+        });
         Ok(views.collect())
     }
 
     /// The only kind of read whose silence is evidence.
     async fn by_id(&self, ids: &BTreeSet<SystemId>, sent: Seq) -> Result<Vec<Fact>, Fault> {
         // An id that MAAS can't have is not asked for, and so is gone. Without any id the list would be unfiltered.
-        let known: Vec<maas_client::SystemId> = ids
-            .iter()
-            .filter_map(|id| id.as_str().parse().ok())
-            .collect();
+        let known: Vec<maas_client::SystemId> = ids.iter().filter_map(|id| id.as_str().parse().ok()).collect();
         let views = match known.is_empty() {
             true => Vec::new(),
-            false => self
-                .list(&MachineFilter::by_ids(known))
-                .await
-                .map_err(|e| fault(Doing::Read, &e))?,
+            false => self.list(&MachineFilter::by_ids(known)).await.map_err(|e| fault(Doing::Read, &e))?,
         };
         let found: BTreeSet<_> = views.iter().map(|view| view.id.clone()).collect();
-        let gone = ids
-            .difference(&found)
-            .map(|id| Fact::HostGone(id.clone(), sent));
+        let gone = ids.difference(&found).map(|id| Fact::HostGone(id.clone(), sent));
         Ok(hosts(views.clone(), sent).chain(gone).collect())
     }
 
@@ -279,10 +224,7 @@ impl MaasRegion {
         expected: &BTreeSet<SystemId>,
         sent: Seq,
     ) -> Result<Vec<Fact>, Fault> {
-        let views = self
-            .list(filter)
-            .await
-            .map_err(|e| fault(Doing::Read, &e))?;
+        let views = self.list(filter).await.map_err(|e| fault(Doing::Read, &e))?;
         let found: BTreeSet<_> = views.iter().map(|view| view.id.clone()).collect();
         let missing: BTreeSet<_> = expected.difference(&found).cloned().collect();
         let mut facts: Vec<_> = hosts(views, sent).collect();
@@ -291,23 +233,15 @@ impl MaasRegion {
     }
 
     async fn token(&self, token: &Token, sent: Seq, asked: Timestamp) -> Result<Vec<Fact>, Fault> {
-        let views = self
-            .list(&MachineFilter::by_agent_name(token.as_str()))
-            .await
-            .map_err(|e| fault(Doing::Read, &e))?;
+        let views =
+            self.list(&MachineFilter::by_agent_name(token.as_str())).await.map_err(|e| fault(Doing::Read, &e))?;
         // A box that another user holds, or that bears another claim's marks, can't be ours whatever its agent_name says.
         let ours = |view: &&HostView| match &view.holder {
             Holder::Us(mark) => mark.as_ref().is_none_or(|mark| mark == token),
             Holder::Nobody | Holder::Other(_) => false,
         };
-        let hits = views
-            .iter()
-            .filter(ours)
-            .map(|view| view.id.clone())
-            .collect();
-        Ok(hosts(views, sent)
-            .chain([Fact::Token(token.clone(), hits, asked)])
-            .collect())
+        let hits = views.iter().filter(ours).map(|view| view.id.clone()).collect();
+        Ok(hosts(views, sent).chain([Fact::Token(token.clone(), hits, asked)]).collect())
     }
 
     async fn pool(&self, constraints: &Constraints, sent: Seq) -> Result<Vec<Fact>, Fault> {
@@ -323,22 +257,18 @@ impl MaasRegion {
         match self.list(&filter).await {
             Ok(views) => {
                 let ids = views.iter().map(|view| view.id.clone()).collect();
-                Ok(hosts(views, sent)
-                    .chain([Fact::Pool(constraints.clone(), PoolSight::Hosts(ids))])
-                    .collect())
+                Ok(hosts(views, sent).chain([Fact::Pool(constraints.clone(), PoolSight::Hosts(ids))]).collect())
             }
-            Err(error) if error.kind() == ErrorKind::Validation => Ok(vec![Fact::Pool(
-                constraints.clone(),
-                PoolSight::Refused(short(words(&error))),
-            )]),
+            Err(error) if error.kind() == ErrorKind::Validation => {
+                Ok(vec![Fact::Pool(constraints.clone(), PoolSight::Refused(short(words(&error))))])
+            }
             Err(error) => Err(fault(Doing::Read, &error)),
         }
     }
 
     async fn name(&self, name: &DnsName, sent: Seq) -> Result<Vec<Fact>, Fault> {
         let _leave = self.lanes.any().await;
-        let addresses = match maas_dns::read(&*self.services.dns_resources, &dns_name(name)?).await
-        {
+        let addresses = match maas_dns::read(&*self.services.dns_resources, &dns_name(name)?).await {
             Ok(found) => found.map(|published| published.addresses),
             // The name is not there; that its domain is missing too is what publishing it will say.
             Err(maas_dns::Error::UnknownDomain { .. }) => None,
@@ -349,18 +279,12 @@ impl MaasRegion {
 }
 
 fn hosts(views: Vec<HostView>, sent: Seq) -> impl Iterator<Item = Fact> {
-    views
-        .into_iter()
-        .map(move |view| Fact::Host(Box::new(view), sent))
+    views.into_iter().map(move |view| Fact::Host(Box::new(view), sent))
 }
 
 pub(crate) fn dns_name(name: &DnsName) -> Result<maas_client::DnsName, Fault> {
-    maas_client::DnsName::new(&name.label, &name.domain).map_err(|e| {
-        rejected(
-            Refusal::Invalid,
-            format!("spec.controlPlaneEndpoint.host {name}: {e}"),
-        )
-    })
+    maas_client::DnsName::new(&name.label, &name.domain)
+        .map_err(|e| rejected(Refusal::Invalid, format!("spec.controlPlaneEndpoint.host {name}: {e}")))
 }
 
 #[cfg(test)]

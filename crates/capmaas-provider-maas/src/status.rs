@@ -70,35 +70,18 @@ impl ViewError {
 /// # Errors
 /// When the `system_id` is not one.
 pub fn host_view(machine: &Machine, user: &str) -> Result<HostView, ViewError> {
-    let id = machine
-        .system_id
-        .as_str()
-        .parse()
-        .map_err(|source| ViewError { source })?;
+    let id = machine.system_id.as_str().parse().map_err(|source| ViewError { source })?;
     let owner = machine.owner.as_deref().filter(|owner| !owner.is_empty());
-    let mark = || {
-        machine
-            .owner_data
-            .get(TOKEN_KEY)
-            .and_then(|text| text.parse::<Token>().ok())
-    };
-    let status_name = if machine.status_name.is_empty() {
-        machine.status.to_string()
-    } else {
-        machine.status_name.clone()
-    };
+    let mark = || machine.owner_data.get(TOKEN_KEY).and_then(|text| text.parse::<Token>().ok());
+    let status_name =
+        if machine.status_name.is_empty() { machine.status.to_string() } else { machine.status_name.clone() };
     Ok(HostView {
         id,
         hostname: machine.hostname.clone(),
         fqdn: machine.fqdn.clone(),
         zone: machine.zone_name().to_owned(),
         pool: machine.pool_name().to_owned(),
-        phase: host_phase(
-            machine.status,
-            Evidence {
-                owned: owner.is_some(),
-            },
-        ),
+        phase: host_phase(machine.status, Evidence { owned: owner.is_some() }),
         status_name,
         error: machine.error_description.clone(),
         power: power(&machine.power_state),
@@ -128,7 +111,8 @@ fn power(state: &PowerState) -> Power {
 /// Before it is deployed, MAAS shows a machine without configured addresses with the one it was *seen* with when it was commissioned
 /// (fact sheet 5.6). That one may be somebody else's by now: until Deployed only configured addresses count.
 fn addresses(machine: &Machine) -> Vec<IpAddr> {
-    let configured = |interface: &Interface| interface.links.iter().filter_map(|link| link.ip_address).collect::<Vec<_>>();
+    let configured =
+        |interface: &Interface| interface.links.iter().filter_map(|link| link.ip_address).collect::<Vec<_>>();
     let parts = if machine.status == MachineStatus::Deployed {
         [machine.boot_addresses(), machine.ip_addresses.clone()]
     } else {
@@ -165,20 +149,8 @@ mod tests {
             .collect();
         assert_eq!(rows.len(), MachineStatus::ALL.len());
         for (row, status) in rows.iter().zip(MachineStatus::ALL) {
-            let phase = host_phase(
-                *status,
-                Evidence {
-                    owned: *status != MachineStatus::Ready,
-                },
-            );
-            assert_eq!(
-                *row,
-                [
-                    status.number().to_string(),
-                    status.to_string(),
-                    format!("{phase:?}")
-                ]
-            );
+            let phase = host_phase(*status, Evidence { owned: *status != MachineStatus::Ready });
+            assert_eq!(*row, [status.number().to_string(), status.to_string(), format!("{phase:?}")]);
         }
     }
 
@@ -187,22 +159,11 @@ mod tests {
         for status in MachineStatus::ALL {
             for owned in [false, true] {
                 let free = host_phase(*status, Evidence { owned }) == HostPhase::Free;
-                assert_eq!(
-                    free,
-                    *status == MachineStatus::Ready && !owned,
-                    "{status} owned={owned}"
-                );
+                assert_eq!(free, *status == MachineStatus::Ready && !owned, "{status} owned={owned}");
             }
         }
-        let unknown = host_view(
-            &machine(serde_json::json!({"system_id": "abc123", "status": 99})),
-            "us",
-        )
-        .unwrap();
-        assert_eq!(
-            (unknown.phase, unknown.status_name.as_str()),
-            (HostPhase::Unknown, "status 99")
-        );
+        let unknown = host_view(&machine(serde_json::json!({"system_id": "abc123", "status": 99})), "us").unwrap();
+        assert_eq!((unknown.phase, unknown.status_name.as_str()), (HostPhase::Unknown, "status 99"));
     }
 
     #[test]
@@ -234,24 +195,12 @@ mod tests {
         .unwrap();
         let addresses: Vec<_> = view.addresses.iter().map(ToString::to_string).collect();
         assert_eq!(addresses, ["10.0.0.5", "fd00::5", "10.0.1.1", "fd00::9"]);
-        assert_eq!(
-            (view.zone.as_str(), view.pool.as_str(), view.error.as_str()),
-            ("az1", "big", "bad disk")
-        );
-        assert_eq!(
-            (view.power, view.locked, view.cpu, view.memory_mib),
-            (Power::Error, true, 4, 8192)
-        );
+        assert_eq!((view.zone.as_str(), view.pool.as_str(), view.error.as_str()), ("az1", "big", "bad disk"));
+        assert_eq!((view.power, view.locked, view.cpu, view.memory_mib), (Power::Error, true, 4, 8192));
     }
 
     #[test]
     fn a_machine_without_usable_id_is_an_error() {
-        assert!(
-            host_view(
-                &machine(serde_json::json!({"system_id": "ABC", "status": 4})),
-                "us"
-            )
-            .is_err()
-        );
+        assert!(host_view(&machine(serde_json::json!({"system_id": "ABC", "status": 4})), "us").is_err());
     }
 }

@@ -58,20 +58,8 @@ impl Default for Periods {
 
 impl Periods {
     fn longest(&self) -> SignedDuration {
-        let Self {
-            in_flight,
-            lost,
-            sweep,
-            token,
-            pool,
-            name,
-            domains,
-            zones,
-        } = *self;
-        [in_flight, lost, sweep, token, pool, name, domains, zones]
-            .into_iter()
-            .max()
-            .unwrap_or(sweep)
+        let Self { in_flight, lost, sweep, token, pool, name, domains, zones } = *self;
+        [in_flight, lost, sweep, token, pool, name, domains, zones].into_iter().max().unwrap_or(sweep)
     }
 }
 
@@ -168,20 +156,12 @@ pub struct Watcher {
 impl Watcher {
     /// A schedule with other periods than the default ones.
     pub fn new(periods: Periods) -> Self {
-        Self {
-            periods,
-            ..Self::default()
-        }
+        Self { periods, ..Self::default() }
     }
 
     /// What is to be read, given what is awaited and known.
     pub fn due(&self, awaited: &BTreeSet<Topic>, stores: &Stores, now: Timestamp) -> Due {
-        let mut draft = Draft {
-            watcher: self,
-            now,
-            queries: Vec::new(),
-            next: now + self.periods.sweep,
-        };
+        let mut draft = Draft { watcher: self, now, queries: Vec::new(), next: now + self.periods.sweep };
         let p = &self.periods;
         self.due_hosts(&mut draft, awaited, stores);
         for topic in awaited {
@@ -210,16 +190,12 @@ impl Watcher {
                 | Topic::Health(_) => {}
             }
         }
-        Due {
-            queries: draft.queries,
-            next: draft.next.max(now),
-        }
+        Due { queries: draft.queries, next: draft.next.max(now) }
     }
 
     fn due_hosts(&self, draft: &mut Draft<'_>, awaited: &BTreeSet<Topic>, stores: &Stores) {
         let mut unread = BTreeSet::new();
-        let (mut in_flight, mut lost, mut all) =
-            (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let (mut in_flight, mut lost, mut all) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         let mut deployed = false;
         for topic in awaited {
             let Topic::Host(id) = topic else { continue };
@@ -261,13 +237,7 @@ impl Watcher {
         }
         draft.batches(&now_unread, Query::Hosts);
         if !in_flight.is_empty() {
-            draft.single(
-                Query::InFlight {
-                    expected: in_flight,
-                },
-                false,
-                self.periods.in_flight,
-            );
+            draft.single(Query::InFlight { expected: in_flight }, false, self.periods.in_flight);
         }
         if deployed {
             draft.single(Query::Lost { expected: lost }, false, self.periods.lost);
@@ -286,39 +256,26 @@ impl Watcher {
     }
 
     fn retry_at(&self, slot: &Slot) -> Option<Timestamp> {
-        self.slots
-            .get(slot)
-            .filter(|last| last.failures > 0)
-            .map(Last::retry)
+        self.slots.get(slot).filter(|last| last.failures > 0).map(Last::retry)
     }
 
     /// A read was answered, or failed: it backs off then, one second doubling to sixty.
     pub fn answered(&mut self, query: &Query, at: Timestamp, ok: bool) {
-        self.slots
-            .entry(Slot::Sweep)
-            .or_insert(Last { at, failures: 0 });
+        self.slots.entry(Slot::Sweep).or_insert(Last { at, failures: 0 });
         self.hosts_read.retain(|_, read| *read + HOST_AGAIN > at);
         if let (Query::Hosts(ids), true) = (query, ok) {
-            self.hosts_read
-                .extend(ids.iter().map(|id| (id.clone(), at)));
+            self.hosts_read.extend(ids.iter().map(|id| (id.clone(), at)));
         }
-        let last = self
-            .slots
-            .entry(query.slot())
-            .or_insert(Last { at, failures: 0 });
+        let last = self.slots.entry(query.slot()).or_insert(Last { at, failures: 0 });
         if !ok {
-            *last = Last {
-                at,
-                failures: last.failures.saturating_add(1),
-            };
+            *last = Last { at, failures: last.failures.saturating_add(1) };
         } else if last.failures == 0 || at >= last.retry() {
             // A batch that succeeds right after another one failed does not call the retry off.
             *last = Last { at, failures: 0 };
         }
         // Tokens, pools and names come and go: what was not asked for within twice the longest period is forgotten.
         let keep = self.periods.longest().max(BACKOFF_MAX) * 2;
-        self.slots
-            .retain(|slot, last| *slot == Slot::Sweep || last.at + keep > at);
+        self.slots.retain(|slot, last| *slot == Slot::Sweep || last.at + keep > at);
     }
 }
 
@@ -354,10 +311,7 @@ impl Draft<'_> {
 
     fn batches(&mut self, ids: &BTreeSet<SystemId>, query: fn(BTreeSet<SystemId>) -> Query) {
         let ids: Vec<_> = ids.iter().cloned().collect();
-        self.queries.extend(
-            ids.chunks(IDS)
-                .map(|part| query(part.iter().cloned().collect())),
-        );
+        self.queries.extend(ids.chunks(IDS).map(|part| query(part.iter().cloned().collect())));
     }
 }
 

@@ -74,19 +74,9 @@ enum Life {
     /// Nothing to do, for this reason.
     Idle,
     /// kubeadm runs; next attempt and the end of patience.
-    Kubeadm {
-        command: Kubeadm,
-        next: Timestamp,
-        until: Timestamp,
-    },
+    Kubeadm { command: Kubeadm, next: Timestamp, until: Timestamp },
     /// A Node; `starts` when its machine is coming up.
-    Node {
-        cluster: ClusterKey,
-        name: String,
-        control_plane: bool,
-        starts: Option<Timestamp>,
-        marked: bool,
-    },
+    Node { cluster: ClusterKey, name: String, control_plane: bool, starts: Option<Timestamp>, marked: bool },
 }
 
 /// The software on all machines of a region.
@@ -115,12 +105,7 @@ impl From<kube::Error> for Failure {
 impl Nodes {
     /// Machines of which none has booted.
     pub fn new(config: NodesConfig, workloads: Workloads) -> Self {
-        Self {
-            config,
-            workloads,
-            hosts: BTreeMap::new(),
-            console: watch::Sender::default(),
-        }
+        Self { config, workloads, hosts: BTreeMap::new(), console: watch::Sender::default() }
     }
 
     /// What goes on inside the machines, for display.
@@ -152,9 +137,7 @@ impl Nodes {
             let _ = region.changed().now_or_never();
             let due = [ours, region.tick()].into_iter().flatten().min();
             // a request may slip in between the two looks above when threads are many: hence never longer than this
-            let due = due
-                .unwrap_or(Timestamp::MAX)
-                .min(clock.now() + LONGEST_SLEEP);
+            let due = due.unwrap_or(Timestamp::MAX).min(clock.now() + LONGEST_SLEEP);
             tokio::select! { biased;
                 () = region.changed() => {}
                 () = api.changed() => {}
@@ -166,24 +149,14 @@ impl Nodes {
     /// Takes note of something that happened to hardware.
     pub fn handle(&mut self, now: Timestamp, happening: &Happening) {
         match happening {
-            Happening::Booted {
-                system_id,
-                hostname,
-                fqdn,
-                addresses,
-                user_data,
-                ..
-            } => {
+            Happening::Booted { system_id, hostname, fqdn, addresses, user_data, .. } => {
                 self.wipe(system_id, now);
                 let meta = MetaData {
                     instance_id: system_id.clone(),
                     local_hostname: fqdn.clone(),
                     hostname: hostname.clone(),
                 };
-                let read = user_data
-                    .as_deref()
-                    .ok_or(UserDataError::None)
-                    .and_then(|data| Kubeadm::read(data, &meta));
+                let read = user_data.as_deref().ok_or(UserDataError::None).and_then(|data| Kubeadm::read(data, &meta));
                 let life = match read {
                     Ok(_) if self.config.never_join.contains(hostname) => {
                         self.say(system_id, "kubeadm hangs");
@@ -192,18 +165,10 @@ impl Nodes {
                     Ok(command) => {
                         self.say(
                             system_id,
-                            if matches!(command, Kubeadm::Init { .. }) {
-                                "kubeadm init"
-                            } else {
-                                "kubeadm join"
-                            },
+                            if matches!(command, Kubeadm::Init { .. }) { "kubeadm init" } else { "kubeadm join" },
                         );
                         let next = now + self.config.kubeadm;
-                        Life::Kubeadm {
-                            command,
-                            next,
-                            until: next + self.config.give_up,
-                        }
+                        Life::Kubeadm { command, next, until: next + self.config.give_up }
                     }
                     Err(error) => {
                         tracing::warn!(system_id, %error, "machine cannot use its user data");
@@ -226,13 +191,7 @@ impl Nodes {
                 };
                 host.powered = false;
                 host.silent_since.get_or_insert(now);
-                if let Life::Node {
-                    cluster,
-                    control_plane,
-                    starts,
-                    ..
-                } = &mut host.life
-                {
+                if let Life::Node { cluster, control_plane, starts, .. } = &mut host.life {
                     *starts = None;
                     if *control_plane {
                         self.workloads.api_down(cluster, &host.addresses);
@@ -265,12 +224,7 @@ impl Nodes {
         host.powered = false;
         host.silent_since.get_or_insert(now);
         match &mut host.life {
-            Life::Node {
-                cluster,
-                control_plane,
-                starts,
-                ..
-            } => {
+            Life::Node { cluster, control_plane, starts, .. } => {
                 *starts = None;
                 if *control_plane {
                     self.workloads.api_down(cluster, &host.addresses);
@@ -279,8 +233,7 @@ impl Nodes {
             }
             other => *other = Life::Idle,
         }
-        self.console
-            .send_if_modified(|console| console.remove(system_id).is_some());
+        self.console.send_if_modified(|console| console.remove(system_id).is_some());
     }
 
     /// Does what is due; answers when the next thing is.
@@ -305,25 +258,13 @@ impl Nodes {
             Life::Idle => None,
             Life::Kubeadm { .. } if !host.powered => None,
             Life::Kubeadm { next, .. } if *next > now => Some(*next),
-            Life::Kubeadm {
-                command,
-                next,
-                until,
-            } => match self.kubeadm(id, &host.addresses, command, now).await {
+            Life::Kubeadm { command, next, until } => match self.kubeadm(id, &host.addresses, command, now).await {
                 Ok(cluster) => {
-                    let (name, control_plane) = (
-                        command.registration().name.clone(),
-                        command.is_control_plane(),
-                    );
+                    let (name, control_plane) = (command.registration().name.clone(), command.is_control_plane());
                     self.say(id, format!("Node {name}"));
                     host.silent_since = None;
-                    host.life = Life::Node {
-                        cluster: cluster.clone(),
-                        name,
-                        control_plane,
-                        starts: None,
-                        marked: false,
-                    };
+                    host.life =
+                        Life::Node { cluster: cluster.clone(), name, control_plane, starts: None, marked: false };
                     if control_plane {
                         self.workloads.api_up(&cluster, &host.addresses);
                     }
@@ -335,24 +276,13 @@ impl Nodes {
                     Some(*next)
                 }
                 Err(Failure::Later(why) | Failure::Never(why)) => {
-                    tracing::warn!(
-                        system_id = id,
-                        hostname = host.hostname,
-                        why,
-                        "kubeadm failed"
-                    );
+                    tracing::warn!(system_id = id, hostname = host.hostname, why, "kubeadm failed");
                     self.say(id, format!("kubeadm failed: {why}"));
                     host.life = Life::Idle;
                     None
                 }
             },
-            Life::Node {
-                cluster,
-                name,
-                control_plane,
-                starts: starts @ Some(_),
-                marked,
-            } => {
+            Life::Node { cluster, name, control_plane, starts: starts @ Some(_), marked } => {
                 if starts.is_some_and(|at| at > now) {
                     return *starts;
                 }
@@ -373,12 +303,7 @@ impl Nodes {
                     }
                 }
             }
-            Life::Node {
-                cluster,
-                name,
-                marked,
-                ..
-            } => {
+            Life::Node { cluster, name, marked, .. } => {
                 let since = host.silent_since.filter(|_| !*marked)?;
                 let at = since + self.config.grace;
                 if at > now {
@@ -414,21 +339,15 @@ impl Nodes {
         let key = self.workloads.by_endpoint(endpoint).ok_or_else(silent)?;
         let client = self.workloads.inside(&key).ok_or_else(silent)?;
         let version = match command {
-            Kubeadm::Init {
-                cluster, version, ..
-            } => {
+            Kubeadm::Init { cluster, version, .. } => {
                 // kubeadm finds its own API server through the name
                 if !resolved.iter().any(|ip| addresses.contains(ip)) {
-                    return Err(Failure::Later(format!(
-                        "{host} does not resolve to this machine"
-                    )));
+                    return Err(Failure::Later(format!("{host} does not resolve to this machine")));
                 }
                 let maps: Api<ConfigMap> = Api::namespaced(client.clone(), "kube-system");
                 let founded = maps.get_opt(CONFIG_MAP).await?.is_some();
                 if founded && self.workloads.api_anywhere(&key) {
-                    return Err(Failure::Never(format!(
-                        "cluster {key} exists already: a second one would be founded"
-                    )));
+                    return Err(Failure::Never(format!("cluster {key} exists already: a second one would be founded")));
                 }
                 let client = if founded {
                     self.workloads.refound(&key);
@@ -439,35 +358,21 @@ impl Nodes {
                 found(&client, cluster, endpoint, version).await?;
                 version.clone()
             }
-            Kubeadm::Join {
-                token, ca_hashes, ..
-            } => {
+            Kubeadm::Join { token, ca_hashes, .. } => {
                 if !self.workloads.reachable(&key) {
                     return Err(silent());
                 }
-                if !ca_hashes.is_empty()
-                    && !ca_hashes
-                        .iter()
-                        .any(|h| h == self.workloads.authority().public_key_hash())
+                if !ca_hashes.is_empty() && !ca_hashes.iter().any(|h| h == self.workloads.authority().public_key_hash())
                 {
-                    return Err(Failure::Never(
-                        "the cluster's certificate authority has another hash".into(),
-                    ));
+                    return Err(Failure::Never("the cluster's certificate authority has another hash".into()));
                 }
                 check_token(&client, token).await?;
                 let maps: Api<ConfigMap> = Api::namespaced(client.clone(), "kube-system");
                 let map = maps.get_opt(CONFIG_MAP).await?;
-                let map = map.ok_or_else(|| {
-                    Failure::Later("ConfigMap kube-system/kubeadm-config does not exist".into())
-                })?;
-                let configuration = map
-                    .data
-                    .unwrap_or_default()
-                    .remove("ClusterConfiguration")
-                    .unwrap_or_default();
-                let version = configuration
-                    .lines()
-                    .find_map(|line| line.strip_prefix("kubernetesVersion: "));
+                let map =
+                    map.ok_or_else(|| Failure::Later("ConfigMap kube-system/kubeadm-config does not exist".into()))?;
+                let configuration = map.data.unwrap_or_default().remove("ClusterConfiguration").unwrap_or_default();
+                let version = configuration.lines().find_map(|line| line.strip_prefix("kubernetesVersion: "));
                 version.unwrap_or_default().to_owned()
             }
         };
@@ -484,26 +389,17 @@ impl Nodes {
             }
             Some(_) => {}
             None => {
-                let typed: Node = serde_json::from_value(body.clone())
-                    .map_err(|e| Failure::Never(e.to_string()))?;
+                let typed: Node = serde_json::from_value(body.clone()).map_err(|e| Failure::Never(e.to_string()))?;
                 nodes.create(&PostParams::default(), &typed).await?;
             }
         }
         let status = json!({ "status": body["status"] });
-        nodes
-            .patch_status(&name, &PatchParams::default(), &Patch::Merge(&status))
-            .await?;
+        nodes.patch_status(&name, &PatchParams::default(), &Patch::Merge(&status)).await?;
         Ok(key)
     }
 
     /// Writes what the kubelet (`alive`) or else the node controller says about a Node.
-    async fn report(
-        &self,
-        cluster: &ClusterKey,
-        name: &str,
-        alive: bool,
-        now: Timestamp,
-    ) -> Result<(), String> {
+    async fn report(&self, cluster: &ClusterKey, name: &str, alive: bool, now: Timestamp) -> Result<(), String> {
         if !self.workloads.api_anywhere(cluster) {
             return Err("no API server answers".into());
         }
@@ -512,10 +408,7 @@ impl Nodes {
         };
         let nodes: Api<Node> = Api::all(client);
         let body = json!({ "status": { "conditions": node_conditions(alive, now) } });
-        match nodes
-            .patch_status(name, &PatchParams::default(), &Patch::Merge(&body))
-            .await
-        {
+        match nodes.patch_status(name, &PatchParams::default(), &Patch::Merge(&body)).await {
             Ok(_) => Ok(()),
             // a deleted Node stays away until its kubelet is set up anew
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
@@ -528,12 +421,7 @@ const CONFIG_MAP: &str = "kubeadm-config";
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
 /// What `kubeadm init` leaves in the cluster.
-async fn found(
-    client: &kube::Client,
-    cluster: &str,
-    endpoint: &str,
-    version: &str,
-) -> Result<(), Failure> {
+async fn found(client: &kube::Client, cluster: &str, endpoint: &str, version: &str) -> Result<(), Failure> {
     let configuration = format!(
         "apiVersion: kubeadm.k8s.io/v1beta3\nkind: ClusterConfiguration\nclusterName: {cluster}\ncontrolPlaneEndpoint: {endpoint}\nkubernetesVersion: {version}\n"
     );
@@ -551,17 +439,11 @@ async fn found(
 
 /// The token must be a bootstrap token of the cluster.
 async fn check_token(client: &kube::Client, token: &str) -> Result<(), Failure> {
-    let refused =
-        |why: &str| Failure::Never(format!("the cluster does not accept the join token: {why}"));
-    let (id, secret) = token
-        .split_once('.')
-        .ok_or_else(|| refused("it is malformed"))?;
+    let refused = |why: &str| Failure::Never(format!("the cluster does not accept the join token: {why}"));
+    let (id, secret) = token.split_once('.').ok_or_else(|| refused("it is malformed"))?;
     let secrets: Api<Secret> = Api::namespaced(client.clone(), "kube-system");
     let list = secrets.list(&ListParams::default()).await?;
-    let known = list
-        .items
-        .iter()
-        .find(|s| s.metadata.name.as_deref() == Some(&format!("bootstrap-token-{id}")));
+    let known = list.items.iter().find(|s| s.metadata.name.as_deref() == Some(&format!("bootstrap-token-{id}")));
     let stored = known.and_then(|s| s.data.as_ref()?.get("token-secret"));
     match stored {
         Some(stored) if stored.0 == secret.as_bytes() => Ok(()),

@@ -53,10 +53,7 @@ impl SandboxConfig {
             seed,
             speed: 1.0,
             epoch: Timestamp::from_second(1_790_000_000).unwrap_or_default(),
-            maas: maas_sim::Config {
-                seed,
-                ..maas_sim::Config::lab(machines)
-            },
+            maas: maas_sim::Config { seed, ..maas_sim::Config::lab(machines) },
             nodes: NodesConfig::default(),
             authority: Authority::fixed(),
         })
@@ -135,22 +132,9 @@ impl Sandbox {
         let maas = SharedRegion::new(Region::new(config.maas), Arc::new(move || clock.now()));
         let (seed, region) = (config.seed, maas.clone());
         let make = Arc::new(move || kube_sim(clock, seed));
-        let resolve = Arc::new(move |host: &str| {
-            region
-                .with(|r, now| r.resolve(now, host))
-                .into_iter()
-                .collect()
-        });
+        let resolve = Arc::new(move |host: &str| region.with(|r, now| r.resolve(now, host)).into_iter().collect());
         let workloads = Workloads::new(make, config.authority, resolve, config.seed);
-        Self {
-            clock,
-            kube,
-            maas,
-            workloads,
-            nodes: config.nodes,
-            seed: config.seed,
-            nonces: Arc::default(),
-        }
+        Self { clock, kube, maas, workloads, nodes: config.nodes, seed: config.seed, nonces: Arc::default() }
     }
 
     /// A client of the management cluster.
@@ -165,16 +149,10 @@ impl Sandbox {
     pub async fn install(&self) -> Result<(), SandboxError> {
         let client = self.client();
         scenery::install(&client).await?;
-        let crds = capi_types::crds()
-            .into_iter()
-            .filter_map(|crd| serde_json::to_value(crd).ok())
-            .collect::<Vec<_>>();
+        let crds = capi_types::crds().into_iter().filter_map(|crd| serde_json::to_value(crd).ok()).collect::<Vec<_>>();
         self.apply(&crds).await?;
         let namespace = capi_types::names::PROVIDER_NAMESPACE;
-        self.apply(&[
-            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } }),
-        ])
-        .await?;
+        self.apply(&[json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } })]).await?;
         self.credentials(MAAS_URL, maas_sim::ADMIN_KEY).await
     }
 
@@ -211,36 +189,16 @@ impl Sandbox {
     async fn put(&self, documents: &[Value], manifest: bool) -> Result<(), SandboxError> {
         let client = self.client();
         for (number, document) in documents.iter().enumerate() {
-            let bad = |why: String| SandboxError::Document {
-                number: number + 1,
-                why,
-            };
-            let mut object: DynamicObject =
-                serde_json::from_value(document.clone()).map_err(|e| bad(e.to_string()))?;
-            let types = object
-                .types
-                .clone()
-                .ok_or_else(|| bad("it has no apiVersion and kind".to_owned()))?;
+            let bad = |why: String| SandboxError::Document { number: number + 1, why };
+            let mut object: DynamicObject = serde_json::from_value(document.clone()).map_err(|e| bad(e.to_string()))?;
+            let types = object.types.clone().ok_or_else(|| bad("it has no apiVersion and kind".to_owned()))?;
             let gvk = GroupVersionKind::try_from(&types).map_err(|e| bad(e.to_string()))?;
-            let name = object
-                .metadata
-                .name
-                .clone()
-                .ok_or_else(|| bad("it has no metadata.name".to_owned()))?;
+            let name = object.metadata.name.clone().ok_or_else(|| bad("it has no metadata.name".to_owned()))?;
             let (resource, namespaced) = self.resource(&client, &gvk).await.ok_or_else(|| {
-                bad(format!(
-                    "{} {name}: the sandbox serves no kind {} in {}",
-                    gvk.kind,
-                    gvk.kind,
-                    gvk.api_version()
-                ))
+                bad(format!("{} {name}: the sandbox serves no kind {} in {}", gvk.kind, gvk.kind, gvk.api_version()))
             })?;
             let api: Api<DynamicObject> = if namespaced {
-                let namespace = object
-                    .metadata
-                    .namespace
-                    .get_or_insert_with(|| "default".to_owned())
-                    .clone();
+                let namespace = object.metadata.namespace.get_or_insert_with(|| "default".to_owned()).clone();
                 Api::namespaced_with(client.clone(), &namespace, &resource)
             } else {
                 Api::all_with(client.clone(), &resource)
@@ -262,9 +220,7 @@ impl Sandbox {
             match created {
                 Ok(_) => {}
                 Err(kube::Error::Api(status)) if status.is_already_exists() => {
-                    api.patch(&name, &patching, &Patch::Merge(&object))
-                        .await
-                        .map_err(refused)?;
+                    api.patch(&name, &patching, &Patch::Merge(&object)).await.map_err(refused)?;
                 }
                 Err(error) => return Err(refused(error)),
             }
@@ -272,25 +228,14 @@ impl Sandbox {
         Ok(())
     }
 
-    async fn resource(
-        &self,
-        client: &Client,
-        gvk: &GroupVersionKind,
-    ) -> Option<(ApiResource, bool)> {
+    async fn resource(&self, client: &Client, gvk: &GroupVersionKind) -> Option<(ApiResource, bool)> {
         let list = if gvk.group.is_empty() {
             client.list_core_api_resources(&gvk.version).await
         } else {
             client.list_api_group_resources(&gvk.api_version()).await
         };
-        let found = list
-            .ok()?
-            .resources
-            .into_iter()
-            .find(|r| r.kind == gvk.kind && !r.name.contains('/'))?;
-        Some((
-            ApiResource::from_gvk_with_plural(gvk, &found.name),
-            found.namespaced,
-        ))
+        let found = list.ok()?.resources.into_iter().find(|r| r.kind == gvk.kind && !r.name.contains('/'))?;
+        Some((ApiResource::from_gvk_with_plural(gvk, &found.name), found.namespaced))
     }
 
     /// Runs what the provider does not: Cluster API's stand-in and the machines' software. Poll it beside the manager.
@@ -309,14 +254,8 @@ impl Sandbox {
             clock: self.clock,
             seed: self.seed,
             kube: Client::new(gate.layer("kube").layer(self.kube.clone()), "default"),
-            regions: Arc::new(InProcess {
-                sandbox: self.clone(),
-                gate: gate.clone(),
-            }),
-            workloads: Arc::new(InProcess {
-                sandbox: self.clone(),
-                gate: gate.clone(),
-            }),
+            regions: Arc::new(InProcess { sandbox: self.clone(), gate: gate.clone() }),
+            workloads: Arc::new(InProcess { sandbox: self.clone(), gate: gate.clone() }),
             settings,
         }
     }
@@ -336,10 +275,7 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 fn note_last_applied(object: &mut DynamicObject) -> Result<(), serde_json::Error> {
     let mut bare = object.clone();
     // kubectl writes an empty map, too.
-    bare.metadata
-        .annotations
-        .get_or_insert_default()
-        .remove(LAST_APPLIED);
+    bare.metadata.annotations.get_or_insert_default().remove(LAST_APPLIED);
     let text = format!("{}\n", serde_json::to_value(bare)?);
     let annotations = object.metadata.annotations.get_or_insert_default();
     annotations.insert(LAST_APPLIED.to_owned(), text);
@@ -347,11 +283,7 @@ fn note_last_applied(object: &mut DynamicObject) -> Result<(), serde_json::Error
 }
 
 /// Creates with `fieldValidation=Strict`, which kube's `PostParams` can't say.
-async fn create_strictly(
-    client: &Client,
-    url: &str,
-    object: &DynamicObject,
-) -> Result<DynamicObject, kube::Error> {
+async fn create_strictly(client: &Client, url: &str, object: &DynamicObject) -> Result<DynamicObject, kube::Error> {
     let body = serde_json::to_vec(object).map_err(kube::Error::SerdeError)?;
     let request = http::Request::post(format!("{url}?fieldValidation=Strict"))
         .header("content-type", "application/json")
@@ -378,44 +310,21 @@ impl Regions for InProcess {
             nonce: format!("{:032x}", nonces.fetch_add(1, Ordering::Relaxed)),
             unix_seconds: u64::try_from(clock.now().as_second()).unwrap_or_default(),
         };
-        let builder = maas_client::Client::builder(
-            &credentials.endpoint,
-            credentials.api_key.expose_secret(),
-        )
-        .map_err(|e| e.to_string())?;
+        let builder = maas_client::Client::builder(&credentials.endpoint, credentials.api_key.expose_secret())
+            .map_err(|e| e.to_string())?;
         let service = self.gate.layer("maas").layer(self.sandbox.maas.clone());
-        Ok(builder
-            .stamps(stamps)
-            .retry(maas_client::RetryPolicy::none())
-            .build_with_service(service))
+        Ok(builder.stamps(stamps).retry(maas_client::RetryPolicy::none()).build_with_service(service))
     }
 }
 
 #[async_trait]
 impl capmaas_manager::Workloads for InProcess {
-    async fn client(
-        &self,
-        _cluster: &ObjectName,
-        kubeconfig: &[u8],
-    ) -> Result<Client, WorkloadError> {
-        let door = self
-            .sandbox
-            .workloads
-            .door(kubeconfig)
-            .map_err(|e| WorkloadError::Kubeconfig(e.to_string()))?;
-        Ok(Client::new(
-            self.gate.layer("workload").layer(door),
-            "default",
-        ))
+    async fn client(&self, _cluster: &ObjectName, kubeconfig: &[u8]) -> Result<Client, WorkloadError> {
+        let door = self.sandbox.workloads.door(kubeconfig).map_err(|e| WorkloadError::Kubeconfig(e.to_string()))?;
+        Ok(Client::new(self.gate.layer("workload").layer(door), "default"))
     }
 
-    async fn answers(
-        &self,
-        cluster: &ObjectName,
-        _kubeconfig: &[u8],
-        address: IpAddr,
-        _port: u16,
-    ) -> bool {
+    async fn answers(&self, cluster: &ObjectName, _kubeconfig: &[u8], address: IpAddr, _port: u16) -> bool {
         let key = ClusterKey::new(&cluster.namespace, &cluster.name);
         self.sandbox.workloads.api_healthy(&key, address)
     }
@@ -445,8 +354,10 @@ mod tests {
             assert!(error.contains("unknown field \"spec.template.spec.colour\""), "{again}: {error}");
             sandbox.apply_manifest(std::slice::from_ref(&good)).await.unwrap();
         }
-        let stored = sandbox.kube.get("infrastructure.cluster.x-k8s.io", "MaasMachineTemplate", Some("default"), "t").unwrap();
-        let noted: Value = serde_json::from_str(stored["metadata"]["annotations"][LAST_APPLIED].as_str().unwrap()).unwrap();
+        let stored =
+            sandbox.kube.get("infrastructure.cluster.x-k8s.io", "MaasMachineTemplate", Some("default"), "t").unwrap();
+        let noted: Value =
+            serde_json::from_str(stored["metadata"]["annotations"][LAST_APPLIED].as_str().unwrap()).unwrap();
         assert_eq!(noted["spec"], good["spec"]);
     }
 }

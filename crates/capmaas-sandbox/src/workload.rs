@@ -83,10 +83,7 @@ pub struct ClusterKey {
 impl ClusterKey {
     /// Of namespace and name.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self {
-            namespace: namespace.into(),
-            name: name.into(),
-        }
+        Self { namespace: namespace.into(), name: name.into() }
     }
 }
 
@@ -150,9 +147,7 @@ pub struct Changes {
 
 impl fmt::Debug for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Changes")
-            .field("seen", &self.seen)
-            .finish_non_exhaustive()
+        f.debug_struct("Changes").field("seen", &self.seen).finish_non_exhaustive()
     }
 }
 
@@ -181,9 +176,7 @@ pub struct Workloads {
 
 impl fmt::Debug for Workloads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Workloads")
-            .field("clusters", &self.keys())
-            .finish_non_exhaustive()
+        f.debug_struct("Workloads").field("clusters", &self.keys()).finish_non_exhaustive()
     }
 }
 
@@ -199,25 +192,17 @@ impl Workloads {
             changes: AtomicU64::new(0),
             changed: Notify::new(),
         };
-        Self {
-            inner: Arc::new(inner),
-        }
+        Self { inner: Arc::new(inner) }
     }
 
     fn clusters(&self) -> MutexGuard<'_, BTreeMap<ClusterKey, Workload>> {
         // every change below is complete before anything can panic
-        self.inner
-            .clusters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.inner.clusters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Signals each time an API server starts or stops to answer, or a cluster goes.
     pub fn changes(&self) -> Changes {
-        Changes {
-            seen: self.inner.changes.load(Ordering::Acquire),
-            inner: self.inner.clone(),
-        }
+        Changes { seen: self.inner.changes.load(Ordering::Acquire), inner: self.inner.clone() }
     }
 
     fn changed(&self) {
@@ -240,21 +225,12 @@ impl Workloads {
             workload.token.clone()
         };
         let kubeconfig = self.render(&key.name, &format!("https://{host}:{port}"), &token);
-        Access {
-            host: host.to_owned(),
-            port,
-            ca: self.inner.ca.clone(),
-            kubeconfig,
-        }
+        Access { host: host.to_owned(), port, ca: self.inner.ca.clone(), kubeconfig }
     }
 
     fn token(&self, key: &ClusterKey) -> String {
         let digest = Sha256::digest(format!("admin of {key} under {}", self.inner.seed));
-        digest
-            .iter()
-            .take(16)
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
 
     fn render(&self, name: &str, server: &str, token: &str) -> String {
@@ -308,17 +284,12 @@ impl Workloads {
     /// The cluster whose control-plane endpoint this is (`host:port`).
     pub fn by_endpoint(&self, endpoint: &str) -> Option<ClusterKey> {
         let clusters = self.clusters();
-        clusters
-            .iter()
-            .find(|(_, w)| format!("{}:{}", w.host, w.port) == endpoint)
-            .map(|(key, _)| key.clone())
+        clusters.iter().find(|(_, w)| format!("{}:{}", w.host, w.port) == endpoint).map(|(key, _)| key.clone())
     }
 
     /// Whether an API server of the cluster answers at `ip`, on the endpoint's port.
     pub fn api_healthy(&self, key: &ClusterKey, ip: IpAddr) -> bool {
-        self.clusters()
-            .get(key)
-            .is_some_and(|w| w.api.contains(&ip))
+        self.clusters().get(key).is_some_and(|w| w.api.contains(&ip))
     }
 
     /// Whether any API server of the cluster answers, whatever its name resolves to.
@@ -332,15 +303,12 @@ impl Workloads {
             return false;
         };
         // asked without the lock: the region's DNS has its own
-        self.addresses(&host)
-            .into_iter()
-            .any(|ip| self.api_healthy(key, ip))
+        self.addresses(&host).into_iter().any(|ip| self.api_healthy(key, ip))
     }
 
     /// What a host resolves to; an address is itself.
     pub fn addresses(&self, host: &str) -> Vec<IpAddr> {
-        host.parse()
-            .map_or_else(|_| (self.inner.resolve)(host), |ip| vec![ip])
+        host.parse().map_or_else(|_| (self.inner.resolve)(host), |ip| vec![ip])
     }
 
     /// An API server starts to answer.
@@ -371,28 +339,16 @@ impl Workloads {
     pub fn door(&self, kubeconfig: &[u8]) -> Result<Door, WorkloadError> {
         let bad = |why: &str| WorkloadError::Kubeconfig(why.to_owned());
         let text = std::str::from_utf8(kubeconfig).map_err(|_| bad("not UTF-8"))?;
-        let parsed: Kubeconfig =
-            serde_saphyr::from_str(text).map_err(|e| WorkloadError::Kubeconfig(e.to_string()))?;
+        let parsed: Kubeconfig = serde_saphyr::from_str(text).map_err(|e| WorkloadError::Kubeconfig(e.to_string()))?;
         let context = parsed
             .contexts
             .iter()
             .find(|c| c.name == parsed.current_context)
             .ok_or_else(|| bad("no current context"))?;
-        let cluster = parsed
-            .clusters
-            .iter()
-            .find(|c| c.name == context.context.cluster)
-            .ok_or_else(|| bad("no cluster"))?;
-        let user = parsed
-            .users
-            .iter()
-            .find(|u| u.name == context.context.user)
-            .ok_or_else(|| bad("no user"))?;
-        let server = cluster
-            .cluster
-            .server
-            .strip_prefix("https://")
-            .ok_or_else(|| bad("the server is not https"))?;
+        let cluster =
+            parsed.clusters.iter().find(|c| c.name == context.context.cluster).ok_or_else(|| bad("no cluster"))?;
+        let user = parsed.users.iter().find(|u| u.name == context.context.user).ok_or_else(|| bad("no user"))?;
+        let server = cluster.cluster.server.strip_prefix("https://").ok_or_else(|| bad("the server is not https"))?;
         Ok(Door {
             workloads: self.clone(),
             endpoint: server.trim_end_matches('/').to_owned(),
@@ -411,17 +367,9 @@ impl Workloads {
         let (endpoint, token) = {
             let clusters = self.clusters();
             let workload = clusters.get(key)?;
-            (
-                format!("{}:{}", workload.host, workload.port),
-                workload.token.clone(),
-            )
+            (format!("{}:{}", workload.host, workload.port), workload.token.clone())
         };
-        let door = Door {
-            workloads: self.clone(),
-            endpoint,
-            trusts: self.inner.ca.certificate_data(),
-            token,
-        };
+        let door = Door { workloads: self.clone(), endpoint, trusts: self.inner.ca.certificate_data(), token };
         Some(Client::new(door, "default"))
     }
 
@@ -437,11 +385,7 @@ impl Workloads {
         }
         let clusters = self.clusters();
         let workload = clusters.get(&key).ok_or_else(refused)?;
-        Ok(if workload.token == door.token {
-            Opened::Sim(workload.sim.clone())
-        } else {
-            Opened::Unauthorized
-        })
+        Ok(if workload.token == door.token { Opened::Sim(workload.sim.clone()) } else { Opened::Unauthorized })
     }
 }
 
@@ -465,9 +409,7 @@ pub struct Door {
 
 impl fmt::Debug for Door {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Door")
-            .field("endpoint", &self.endpoint)
-            .finish_non_exhaustive()
+        f.debug_struct("Door").field("endpoint", &self.endpoint).finish_non_exhaustive()
     }
 }
 
@@ -475,11 +417,7 @@ impl Door {
     /// Waits until no API server of the cluster answers any more.
     async fn shut(self) {
         let mut changes = self.workloads.changes();
-        while self
-            .workloads
-            .by_endpoint(&self.endpoint)
-            .is_some_and(|key| self.workloads.api_anywhere(&key))
-        {
+        while self.workloads.by_endpoint(&self.endpoint).is_some_and(|key| self.workloads.api_anywhere(&key)) {
             changes.changed().await;
         }
     }
@@ -503,14 +441,11 @@ impl Service<Request<Body>> for Door {
         async move {
             match opened? {
                 Opened::Sim(mut sim) => {
-                    let response = Service::call(&mut sim, request)
-                        .await
-                        .map_err(BoxError::from)?;
+                    let response = Service::call(&mut sim, request).await.map_err(BoxError::from)?;
                     Ok(response.map(|body| {
                         let body = body.map_err(BoxError::from);
                         match watches {
-                            true => StreamBody::new(BodyStream::new(body).take_until(door.shut()))
-                                .boxed_unsync(),
+                            true => StreamBody::new(BodyStream::new(body).take_until(door.shut())).boxed_unsync(),
                             false => body.boxed_unsync(),
                         }
                     }))
@@ -519,10 +454,7 @@ impl Service<Request<Body>> for Door {
                     let body = Full::new(Bytes::from_static(UNAUTHORIZED.as_bytes()))
                         .map_err(|never| match never {})
                         .boxed_unsync();
-                    Ok(Response::builder()
-                        .status(401)
-                        .header("content-type", "application/json")
-                        .body(body)?)
+                    Ok(Response::builder().status(401).header("content-type", "application/json").body(body)?)
                 }
             }
         }

@@ -84,15 +84,10 @@ impl FromStr for BaseUrl {
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
         let text = text.trim();
-        let mut url = Url::parse(text).map_err(|fault| UrlError::Malformed {
-            text: text.to_owned(),
-            fault: fault.to_string(),
-        })?;
+        let mut url = Url::parse(text)
+            .map_err(|fault| UrlError::Malformed { text: text.to_owned(), fault: fault.to_string() })?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(UrlError::Scheme {
-                text: text.to_owned(),
-                scheme: url.scheme().to_owned(),
-            });
+            return Err(UrlError::Scheme { text: text.to_owned(), scheme: url.scheme().to_owned() });
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(UrlError::Credentials);
@@ -136,33 +131,18 @@ mod tests {
             (" http://h:5240/ ", "http://h:5240/MAAS/api/2.0/"),
             ("http://h:5240/MAAS/api/2.0", "http://h:5240/MAAS/api/2.0/"),
             ("http://h:5240/MAAS/api/2.0/", "http://h:5240/MAAS/api/2.0/"),
-            (
-                "http://h:5240//MAAS//api//2.0//",
-                "http://h:5240/MAAS/api/2.0/",
-            ),
-            (
-                "http://h:5240/MAAS/api/2.0/machines/?op=x#y",
-                "http://h:5240/MAAS/api/2.0/",
-            ),
+            ("http://h:5240//MAAS//api//2.0//", "http://h:5240/MAAS/api/2.0/"),
+            ("http://h:5240/MAAS/api/2.0/machines/?op=x#y", "http://h:5240/MAAS/api/2.0/"),
             ("https://h/MAAS/r/machines", "https://h/MAAS/api/2.0/"),
             ("https://h/MAAS/r/#/machines", "https://h/MAAS/api/2.0/"),
             ("https://proxy/lab/api/2.0/", "https://proxy/lab/api/2.0/"),
             ("https://proxy/lab/MAAS", "https://proxy/lab/MAAS/api/2.0/"),
             ("https://proxy/lab", "https://proxy/lab/MAAS/api/2.0/"),
-            (
-                "http://[2001:db8::1]:5240/MAAS",
-                "http://[2001:db8::1]:5240/MAAS/api/2.0/",
-            ),
+            ("http://[2001:db8::1]:5240/MAAS", "http://[2001:db8::1]:5240/MAAS/api/2.0/"),
         ] {
-            let url: BaseUrl = pasted
-                .parse()
-                .unwrap_or_else(|error| panic!("{pasted}: {error}"));
+            let url: BaseUrl = pasted.parse().unwrap_or_else(|error| panic!("{pasted}: {error}"));
             assert_eq!(url.as_str(), root, "{pasted}");
-            assert_eq!(
-                root.parse::<BaseUrl>().unwrap(),
-                url,
-                "{pasted} is a fixed point"
-            );
+            assert_eq!(root.parse::<BaseUrl>().unwrap(), url, "{pasted} is a fixed point");
         }
     }
 

@@ -26,12 +26,7 @@ impl Call {
     pub(crate) fn new(operation: &'static Operation) -> Self {
         let mut query = Form::default();
         query.opt("op", operation.op);
-        Self {
-            operation,
-            path: operation.path.to_owned(),
-            query,
-            form: Form::default(),
-        }
+        Self { operation, path: operation.path.to_owned(), query, form: Form::default() }
     }
 
     /// Puts the id into the path.
@@ -57,10 +52,7 @@ impl Call {
 async fn whole(mut body: ResponseBody, limit: usize, operation: &Operation) -> Result<Bytes> {
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame
-            .map_err(|error| Error::transport(operation, error))?
-            .into_data()
-        else {
+        let Ok(data) = frame.map_err(|error| Error::transport(operation, error))?.into_data() else {
             continue; // trailers
         };
         if bytes.len() + data.len() > limit {
@@ -158,24 +150,13 @@ impl Client {
         let mut transport = self.transport();
         let ready = transport.ready().await;
         let service = ready.map_err(|error| Error::transport(operation, NotSent(error).into()))?;
-        let response = service
-            .call(request)
-            .await
-            .map_err(|error| Error::transport(operation, error))?;
+        let response = service.call(request).await.map_err(|error| Error::transport(operation, error))?;
         let (head, body) = response.into_parts();
         let body = whole(body, self.reply_limit(), operation).await?;
         if head.status.is_success() {
-            Ok(Reply {
-                status: head.status,
-                body,
-            })
+            Ok(Reply { status: head.status, body })
         } else {
-            Err(Error::from_reply(
-                operation,
-                head.status,
-                &head.headers,
-                &body,
-            ))
+            Err(Error::from_reply(operation, head.status, &head.headers, &body))
         }
     }
 
@@ -190,16 +171,11 @@ impl Client {
             .method(operation.method.clone())
             .uri(url)
             .header(header::ACCEPT, HeaderValue::from_static("application/json"))
-            .header(
-                header::USER_AGENT,
-                HeaderValue::from_static(concat!("maas-client/", env!("CARGO_PKG_VERSION"))),
-            )
+            .header(header::USER_AGENT, HeaderValue::from_static(concat!("maas-client/", env!("CARGO_PKG_VERSION"))))
             .header(header::AUTHORIZATION, authorization);
         let request = if operation.method == Method::POST || operation.method == Method::PUT {
             let (body, kind) = call.form.body();
-            request
-                .header(header::CONTENT_TYPE, kind)
-                .body(Full::new(body))
+            request.header(header::CONTENT_TYPE, kind).body(Full::new(body))
         } else {
             request.body(Full::default())
         };

@@ -112,23 +112,14 @@ impl ClientBuilder {
         if !self.base.is_https() && !self.base.is_loopback() {
             tracing::warn!(url = %self.base, "the MAAS API key goes over the network unencrypted (http)");
         }
-        let transport = wire::transport(
-            &self.base,
-            self.ca_pem.as_deref(),
-            &self.proxy,
-            self.deadlines.connect,
-        )?;
+        let transport = wire::transport(&self.base, self.ca_pem.as_deref(), &self.proxy, self.deadlines.connect)?;
         Ok(self.over(transport))
     }
 
     /// A client over any service: a simulator, a recorder, a fault injector, another HTTP stack.
     pub fn build_with_service<S, B>(self, service: S) -> Client
     where
-        S: Service<http::Request<RequestBody>, Response = http::Response<B>>
-            + Clone
-            + Send
-            + Sync
-            + 'static,
+        S: Service<http::Request<RequestBody>, Response = http::Response<B>> + Clone + Send + Sync + 'static,
         S::Error: Into<BoxError>,
         S::Future: Send + 'static,
         B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -203,11 +194,7 @@ impl Client {
     /// A client over a service with defaults for everything else.
     pub fn with_service<S, B>(base: BaseUrl, key: ApiKey, service: S) -> Self
     where
-        S: Service<http::Request<RequestBody>, Response = http::Response<B>>
-            + Clone
-            + Send
-            + Sync
-            + 'static,
+        S: Service<http::Request<RequestBody>, Response = http::Response<B>> + Clone + Send + Sync + 'static,
         S::Error: Into<BoxError>,
         S::Future: Send + 'static,
         B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -299,9 +286,6 @@ impl Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
-            .field("url", &self.0.base.as_str())
-            .field("key", &self.0.key)
-            .finish_non_exhaustive()
+        f.debug_struct("Client").field("url", &self.0.base.as_str()).field("key", &self.0.key).finish_non_exhaustive()
     }
 }

@@ -70,10 +70,7 @@ pub struct DnsFilter {
 impl DnsFilter {
     /// Every resource of one name.
     pub fn by_name(name: DnsName) -> Self {
-        Self {
-            name: Some(name),
-            ..Self::default()
-        }
+        Self { name: Some(name), ..Self::default() }
     }
 
     fn query(&self) -> Form {
@@ -244,10 +241,7 @@ impl DnsName {
         let fault = if label.is_empty() || label.len() > 63 {
             "1 to 63 characters are needed"
         } else if label == "@" || label == "*" {
-            return Ok(Self {
-                name: label,
-                domain,
-            });
+            return Ok(Self { name: label, domain });
         } else if label.contains('.') {
             "it contains a dot; the part behind it must be a domain in MAAS"
         } else if !label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
@@ -255,16 +249,9 @@ impl DnsName {
         } else if label.starts_with('-') || label.ends_with('-') {
             "it begins or ends with a hyphen"
         } else {
-            return Ok(Self {
-                name: label,
-                domain,
-            });
+            return Ok(Self { name: label, domain });
         };
-        Err(DnsNameError::Label {
-            label,
-            domain,
-            fault,
-        })
+        Err(DnsNameError::Label { label, domain, fault })
     }
 
     /// Splits a full name within a known domain; the domain itself becomes `@`.
@@ -273,10 +260,7 @@ impl DnsName {
         if fqdn == domain {
             return Self::new("@", &domain);
         }
-        match fqdn
-            .strip_suffix(&domain)
-            .and_then(|rest| rest.strip_suffix('.'))
-        {
+        match fqdn.strip_suffix(&domain).and_then(|rest| rest.strip_suffix('.')) {
             Some(label) if !domain.is_empty() => Self::new(label, &domain),
             _ => Err(DnsNameError::OutsideDomain { fqdn, domain }),
         }
@@ -290,19 +274,12 @@ impl DnsName {
             .map(|domain| normal(&domain.name))
             .filter(|domain| fqdn == *domain || fqdn.ends_with(&format!(".{domain}")))
             .max_by_key(String::len)
-            .map_or(
-                Err(DnsNameError::NoDomain { fqdn: fqdn.clone() }),
-                |domain| Self::within(&fqdn, &domain),
-            )
+            .map_or(Err(DnsNameError::NoDomain { fqdn: fqdn.clone() }), |domain| Self::within(&fqdn, &domain))
     }
 
     /// The full name, without trailing dot.
     pub fn fqdn(&self) -> String {
-        if self.name == "@" {
-            self.domain.clone()
-        } else {
-            format!("{}.{}", self.name, self.domain)
-        }
+        if self.name == "@" { self.domain.clone() } else { format!("{}.{}", self.name, self.domain) }
     }
 }
 
@@ -318,11 +295,7 @@ fn normal(name: &str) -> String {
 
 /// MAAS wants one string; a repeated field would keep only its last value.
 fn joined(addresses: &BTreeSet<IpAddr>) -> String {
-    addresses
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(" ")
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 /// [`DnsResources`] over HTTP; made by [`Client::dns_resources`], cheap to clone.
@@ -332,9 +305,7 @@ pub struct DnsResourcesClient(pub(crate) Client);
 #[async_trait]
 impl DnsResources for DnsResourcesClient {
     async fn list(&self, filter: &DnsFilter) -> Result<Vec<DnsResource>> {
-        self.0
-            .json(Call::new(&operation::DNS_LIST).query(filter.query()))
-            .await
+        self.0.json(Call::new(&operation::DNS_LIST).query(filter.query())).await
     }
 
     async fn read(&self, id: DnsResourceId) -> Result<DnsResource> {
@@ -349,9 +320,7 @@ impl DnsResources for DnsResourcesClient {
             form.push("ip_addresses", joined(&request.addresses));
         }
         form.opt("address_ttl", request.ttl);
-        self.0
-            .json(Call::new(&operation::DNS_CREATE).form(form))
-            .await
+        self.0.json(Call::new(&operation::DNS_CREATE).form(form)).await
     }
 
     async fn update_addresses(
@@ -370,9 +339,7 @@ impl DnsResources for DnsResourcesClient {
         // always sent, also when empty: without the field MAAS keeps only the last address
         form.push("ip_addresses", joined(addresses));
         form.opt("address_ttl", ttl);
-        self.0
-            .json(Call::new(&operation::DNS_UPDATE).id(id).form(form))
-            .await
+        self.0.json(Call::new(&operation::DNS_UPDATE).id(id).form(form)).await
     }
 
     async fn delete(&self, id: DnsResourceId) -> Result<()> {
@@ -397,15 +364,8 @@ mod tests {
 
     #[test]
     fn names_are_split_at_the_domain_and_not_at_the_first_dot() {
-        let domain = |name: &str| Domain {
-            name: name.into(),
-            ..Default::default()
-        };
-        let domains = [
-            domain("example.com"),
-            domain("k8s.example.com"),
-            domain("maas"),
-        ];
+        let domain = |name: &str| Domain { name: name.into(), ..Default::default() };
+        let domains = [domain("example.com"), domain("k8s.example.com"), domain("maas")];
         for (fqdn, expected) in [
             ("api.k8s.example.com", Ok(("api", "k8s.example.com"))),
             ("API.K8S.Example.com.", Ok(("api", "k8s.example.com"))),
@@ -421,11 +381,7 @@ mod tests {
         ] {
             match (DnsName::find(fqdn, &domains), expected) {
                 (Ok(name), Ok((label, domain))) => {
-                    assert_eq!(
-                        (name.name.as_str(), name.domain.as_str()),
-                        (label, domain),
-                        "{fqdn}"
-                    );
+                    assert_eq!((name.name.as_str(), name.domain.as_str()), (label, domain), "{fqdn}");
                 }
                 (Err(error), Err(words)) => {
                     assert!(error.to_string().contains(words), "{fqdn}: {error}")

@@ -160,20 +160,14 @@ impl Error {
     /// Classifies an answer that is not a success. `body` is what MAAS sent, whole or its beginning.
     ///
     /// Public so that tests of callers can make the error a given answer would give.
-    pub fn from_reply(
-        operation: &Operation,
-        status: StatusCode,
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> Self {
+    pub fn from_reply(operation: &Operation, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         let retry_after = header(headers, http::header::RETRY_AFTER)
             .and_then(|value| value.trim().parse().ok())
             .map(Duration::from_secs);
         let mut error = if status == StatusCode::UNAUTHORIZED {
             sign_in_refused(operation, body)
         } else {
-            let is_html =
-                header(headers, http::header::CONTENT_TYPE).is_some_and(|t| t.contains("html"));
+            let is_html = header(headers, http::header::CONTENT_TYPE).is_some_and(|t| t.contains("html"));
             let (text, fields) = words(body);
             let kind = classify(status, retry_after, is_html, &text, !fields.is_empty());
             let mut error = Self::new(operation, kind, text);
@@ -181,13 +175,10 @@ impl Error {
             error
         };
         if status.is_redirection() {
-            let target = header(headers, http::header::LOCATION)
-                .unwrap_or("(no Location header)")
-                .to_owned();
-            error.0.text = format!(
-                "MAAS redirects to {target}; redirects are not followed, set the URL to where MAAS really is"
-            )
-            .into();
+            let target = header(headers, http::header::LOCATION).unwrap_or("(no Location header)").to_owned();
+            error.0.text =
+                format!("MAAS redirects to {target}; redirects are not followed, set the URL to where MAAS really is")
+                    .into();
             error.0.redirect = Some(target);
         }
         error.0.status = Some(status);
@@ -197,21 +188,13 @@ impl Error {
 
     /// No complete answer within `deadline`; the request may have been processed.
     pub fn timed_out(operation: &Operation, deadline: Duration) -> Self {
-        Self::new(
-            operation,
-            ErrorKind::Timeout,
-            format!("no complete answer within {} s", deadline.as_secs_f64()),
-        )
+        Self::new(operation, ErrorKind::Timeout, format!("no complete answer within {} s", deadline.as_secs_f64()))
     }
 
     /// The transport failed. If `source` is (or wraps) [`NotSent`], the request never left.
     pub fn transport(operation: &Operation, source: BoxError) -> Self {
         let sent = !was_not_sent(source.as_ref());
-        let text = if sent {
-            "the connection failed"
-        } else {
-            "can't connect to MAAS"
-        };
+        let text = if sent { "the connection failed" } else { "can't connect to MAAS" };
         let mut error = Self::new(operation, ErrorKind::Transport, text);
         error.0.sent = sent;
         error.0.source = Some(source);
@@ -225,18 +208,10 @@ impl Error {
         error
     }
 
-    pub(crate) fn decode(
-        operation: &Operation,
-        status: StatusCode,
-        body: &[u8],
-        source: serde_json::Error,
-    ) -> Self {
+    pub(crate) fn decode(operation: &Operation, status: StatusCode, body: &[u8], source: serde_json::Error) -> Self {
         let head = String::from_utf8_lossy(&body[..body.len().min(TEXT_LIMIT)]);
         let text = if head.trim_start().starts_with('<') {
-            format!(
-                "a page instead of JSON, is this the MAAS API? it says: {}",
-                html_text(&head)
-            )
+            format!("a page instead of JSON, is this the MAAS API? it says: {}", html_text(&head))
         } else {
             "the answer is not what the API promises".to_owned()
         };
@@ -247,11 +222,7 @@ impl Error {
     }
 
     pub(crate) fn too_large(operation: &Operation, limit: usize) -> Self {
-        Self::new(
-            operation,
-            ErrorKind::TooLarge,
-            format!("the answer is longer than {limit} bytes"),
-        )
+        Self::new(operation, ErrorKind::TooLarge, format!("the answer is longer than {limit} bytes"))
     }
 
     /// What the client knows beyond the last attempt.
@@ -351,12 +322,9 @@ impl Error {
         use ErrorKind as K;
         match self.kind() {
             K::NoMatch | K::StateConflict | K::Locked => Disposition::Waiting,
-            K::TransientConflict
-            | K::Unavailable
-            | K::Server
-            | K::Transport
-            | K::Timeout
-            | K::NonceReplayed => Disposition::Transient,
+            K::TransientConflict | K::Unavailable | K::Server | K::Transport | K::Timeout | K::NonceReplayed => {
+                Disposition::Transient
+            }
             K::Auth
             | K::ClockSkew
             | K::Permission
@@ -417,46 +385,25 @@ fn was_not_sent(error: &(dyn std::error::Error + 'static)) -> bool {
 fn sign_in_refused(operation: &Operation, body: &[u8]) -> Error {
     let body = String::from_utf8_lossy(body);
     let known = [
-        (
-            "Invalid API key",
-            "MAAS does not know the consumer part of the API key",
-        ),
-        (
-            "Invalid access token",
-            "MAAS does not know the token of the API key (deleted?)",
-        ),
-        (
-            "Invalid signature",
-            "the secret part of the API key is wrong",
-        ),
-        (
-            "Invalid consumer",
-            "MAAS does not know the consumer part of the API key",
-        ),
+        ("Invalid API key", "MAAS does not know the consumer part of the API key"),
+        ("Invalid access token", "MAAS does not know the token of the API key (deleted?)"),
+        ("Invalid signature", "the secret part of the API key is wrong"),
+        ("Invalid consumer", "MAAS does not know the consumer part of the API key"),
     ];
     if let Some(skew) = clock_skew(&body) {
         let mut error = Error::new(
             operation,
             ErrorKind::ClockSkew,
-            format!(
-                "our clock is {} s behind MAAS's; it accepts 300 s",
-                skew.theirs - skew.ours
-            ),
+            format!("our clock is {} s behind MAAS's; it accepts 300 s", skew.theirs - skew.ours),
         );
         error.0.skew = Some(skew);
         return error;
     }
     if body.contains("Nonce already used") {
-        return Error::new(
-            operation,
-            ErrorKind::NonceReplayed,
-            "MAAS has seen this nonce before",
-        );
+        return Error::new(operation, ErrorKind::NonceReplayed, "MAAS has seen this nonce before");
     }
-    let text = known
-        .iter()
-        .find(|(theirs, _)| body.contains(theirs))
-        .map_or("MAAS refuses the sign-in", |(_, ours)| ours);
+    let text =
+        known.iter().find(|(theirs, _)| body.contains(theirs)).map_or("MAAS refuses the sign-in", |(_, ours)| ours);
     Error::new(operation, ErrorKind::Auth, text)
 }
 
@@ -465,39 +412,24 @@ fn clock_skew(body: &str) -> Option<ClockSkew> {
     let (_, rest) = body.split_once("Expired timestamp: given ")?;
     let (ours, rest) = rest.split_once(" and now ")?;
     let theirs = rest.split(' ').next()?;
-    Some(ClockSkew {
-        ours: ours.parse().ok()?,
-        theirs: theirs.parse().ok()?,
-    })
+    Some(ClockSkew { ours: ours.parse().ok()?, theirs: theirs.parse().ok()? })
 }
 
-fn classify(
-    status: StatusCode,
-    retry_after: Option<Duration>,
-    is_html: bool,
-    text: &str,
-    fields: bool,
-) -> ErrorKind {
+fn classify(status: StatusCode, retry_after: Option<Duration>, is_html: bool, text: &str, fields: bool) -> ErrorKind {
     match status.as_u16() {
         300..=399 => ErrorKind::Redirect,
-        400 if text.starts_with("Unrecognised signature") && text.ends_with("op=None") => {
-            ErrorKind::Auth
-        }
+        400 if text.starts_with("Unrecognised signature") && text.ends_with("op=None") => ErrorKind::Auth,
         400 if text.starts_with("Unrecognised signature") => ErrorKind::Unsupported,
         400 if is_html && !fields => ErrorKind::WrongEndpoint,
         400 | 422 => ErrorKind::Validation,
         403 if text.to_ascii_lowercase().contains("locked") => ErrorKind::Locked,
         403 => ErrorKind::Permission,
         404 if text.contains("already in use") => ErrorKind::StateConflict,
-        404 if !is_html && (text == "Not Found" || text.contains(" matches the given query")) => {
-            ErrorKind::NotFound
-        }
+        404 if !is_html && (text == "Not Found" || text.contains(" matches the given query")) => ErrorKind::NotFound,
         404 => ErrorKind::WrongEndpoint,
         405 => ErrorKind::Unsupported,
         409 if retry_after.is_some() => ErrorKind::TransientConflict,
-        409 if text.starts_with("No machine ") || text.starts_with("No available machine") => {
-            ErrorKind::NoMatch
-        }
+        409 if text.starts_with("No machine ") || text.starts_with("No available machine") => ErrorKind::NoMatch,
         409 => ErrorKind::StateConflict,
         410 => ErrorKind::Gone,
         413 => ErrorKind::TooLarge,
@@ -524,11 +456,7 @@ fn words(body: &[u8]) -> (String, BTreeMap<String, Vec<String>>) {
         _ => {}
     }
     if fields.is_empty() {
-        let line = if text.starts_with('<') {
-            html_text(text)
-        } else {
-            one_line(text)
-        };
+        let line = if text.starts_with('<') { html_text(text) } else { one_line(text) };
         return (line, fields);
     }
     let line = fields
@@ -571,16 +499,10 @@ fn html_text(page: &str) -> String {
         text.push_str(&rest[..open]);
         text.push(' ');
         let tag = &rest[open + 1..];
-        let name: String = tag
-            .chars()
-            .take_while(char::is_ascii_alphanumeric)
-            .collect::<String>()
-            .to_ascii_lowercase();
+        let name: String = tag.chars().take_while(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
         let after = tag.find('>').map_or("", |close| &tag[close + 1..]);
         rest = if name == "style" || name == "script" {
-            after
-                .find(&format!("</{name}"))
-                .map_or("", |end| &after[end..])
+            after.find(&format!("</{name}")).map_or("", |end| &after[end..])
         } else {
             after
         };

@@ -7,11 +7,7 @@ use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// Everything but letters, digits and `-._~` is encoded (RFC 3986).
-pub(crate) const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+pub(crate) const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Above this many bytes of values a form goes as multipart: URL encoding grows base64 by up to a
 /// third more, and the body limit of MAAS's nginx is 10 MiB.
@@ -70,15 +66,9 @@ impl Form {
     pub(crate) fn body(&self) -> (Bytes, String) {
         if self.0.iter().map(|(_, value)| value.len()).sum::<usize>() > MULTIPART_ABOVE {
             let boundary = self.boundary();
-            (
-                self.multipart(&boundary),
-                format!("multipart/form-data; boundary={boundary}"),
-            )
+            (self.multipart(&boundary), format!("multipart/form-data; boundary={boundary}"))
         } else {
-            (
-                self.urlencoded().into(),
-                "application/x-www-form-urlencoded".to_owned(),
-            )
+            (self.urlencoded().into(), "application/x-www-form-urlencoded".to_owned())
         }
     }
 
@@ -86,11 +76,7 @@ impl Form {
     fn boundary(&self) -> String {
         (0_u64..)
             .map(|n| format!("maas-client-form-{n}"))
-            .find(|boundary| {
-                self.0
-                    .iter()
-                    .all(|(_, value)| !value.contains(boundary.as_str()))
-            })
+            .find(|boundary| self.0.iter().all(|(_, value)| !value.contains(boundary.as_str())))
             .unwrap_or_default()
     }
 
@@ -124,9 +110,7 @@ mod tests {
 
         form.base64("user_data", &vec![0xff; 100_000]);
         let (body, kind) = form.body();
-        let boundary = kind
-            .strip_prefix("multipart/form-data; boundary=")
-            .expect("multipart");
+        let boundary = kind.strip_prefix("multipart/form-data; boundary=").expect("multipart");
         let text = std::str::from_utf8(&body).expect("text");
         assert_eq!(text.matches(&format!("--{boundary}\r\n")).count(), 5);
         assert!(text.ends_with(&format!("--{boundary}--\r\n")));

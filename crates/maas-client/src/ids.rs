@@ -42,19 +42,12 @@ impl FromStr for SystemId {
             "it is empty"
         } else if text.len() > 41 {
             "it is longer than 41 characters"
-        } else if !text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
-        {
+        } else if !text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
             "only letters and digits occur in it"
         } else {
             return Ok(Self(text.to_owned()));
         };
-        Err(IdError {
-            what: "system_id",
-            text: text.to_owned(),
-            fault,
-        })
+        Err(IdError { what: "system_id", text: text.to_owned(), fault })
     }
 }
 

@@ -62,18 +62,11 @@ impl FromStr for ApiKey {
                 return Err(ApiKeyError::EmptyPart(name));
             }
             // MAAS makes letters and digits only; `-` and `_` are let through for other issuers
-            if !part
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
-            {
+            if !part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
                 return Err(ApiKeyError::Character(name));
             }
         }
-        Ok(Self {
-            consumer: consumer.to_owned(),
-            token: token.into(),
-            secret: secret.into(),
-        })
+        Ok(Self { consumer: consumer.to_owned(), token: token.into(), secret: secret.into() })
     }
 }
 
@@ -121,9 +114,6 @@ mod tests {
         ] {
             assert_eq!(text.parse::<ApiKey>().unwrap_err(), expected, "{text:?}");
         }
-        assert!(
-            "a:b:c\n".parse::<ApiKey>().is_ok(),
-            "a trailing newline of a Secret is no fault"
-        );
+        assert!("a:b:c\n".parse::<ApiKey>().is_ok(), "a trailing newline of a Secret is no fault");
     }
 }

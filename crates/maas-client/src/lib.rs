@@ -79,21 +79,18 @@ mod wire;
 pub use base_url::{BaseUrl, UrlError};
 pub use client::{BuildError, Client, ClientBuilder};
 pub use dns::{
-    CreateDnsResource, DnsAddress, DnsFilter, DnsName, DnsNameError, DnsRecord, DnsResource,
-    DnsResources, DnsResourcesClient, Domain, Domains, DomainsClient,
+    CreateDnsResource, DnsAddress, DnsFilter, DnsName, DnsNameError, DnsRecord, DnsResource, DnsResources,
+    DnsResourcesClient, Domain, Domains, DomainsClient,
 };
 #[cfg(any(test, feature = "mock"))]
 pub use dns::{MockDnsResources, MockDomains};
 pub use error::{ClockSkew, Disposition, Error, ErrorKind, Result};
 pub use ids::{
-    BootResourceId, DnsResourceId, DomainId, EventId, IdError, InterfaceId, PoolId, SubnetId,
-    SystemId, ZoneId,
+    BootResourceId, DnsResourceId, DomainId, EventId, IdError, InterfaceId, PoolId, SubnetId, SystemId, ZoneId,
 };
 pub use key::{ApiKey, ApiKeyError};
 pub use limits::{Deadlines, RetryPolicy};
-pub use machine::{
-    DiscoveredAddress, DomainRef, Interface, InterfaceLink, Machine, PoolRef, SubnetRef, ZoneRef,
-};
+pub use machine::{DiscoveredAddress, DomainRef, Interface, InterfaceLink, Machine, PoolRef, SubnetRef, ZoneRef};
 pub use machine_requests::{
     AllocateRequest, DeployRequest, MachineFilter, PowerOffMode, ReleaseRequest, UpdateMachine,
 };
@@ -106,8 +103,8 @@ pub use operation::{CallClass, Effect, Operation};
 pub use places::{MockPools, MockTags, MockZones};
 pub use places::{Pool, Pools, PoolsClient, Tag, Tags, TagsClient, Zone, Zones, ZonesClient};
 pub use region::{
-    BootResource, BootResources, BootResourcesClient, Event, EventFilter, EventLevel, Events,
-    EventsClient, User, Users, UsersClient, Version, Versions, VersionsClient,
+    BootResource, BootResources, BootResourcesClient, Event, EventFilter, EventLevel, Events, EventsClient, User,
+    Users, UsersClient, Version, Versions, VersionsClient,
 };
 #[cfg(any(test, feature = "mock"))]
 pub use region::{MockBootResources, MockEvents, MockUsers, MockVersions};

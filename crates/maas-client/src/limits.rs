@@ -89,41 +89,24 @@ pub struct RetryPolicy {
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self {
-            attempts: 3,
-            base: Duration::from_millis(500),
-            cap: Duration::from_secs(15),
-            jitter: 0.25,
-        }
+        Self { attempts: 3, base: Duration::from_millis(500), cap: Duration::from_secs(15), jitter: 0.25 }
     }
 }
 
 impl RetryPolicy {
     /// Every call is sent once (a replayed nonce is still signed anew once: it was never looked at).
     pub fn none() -> Self {
-        Self {
-            attempts: 1,
-            ..Self::default()
-        }
+        Self { attempts: 1, ..Self::default() }
     }
 
     /// How long to wait before sending again, after `attempts` attempts; none to give up.
-    pub(crate) fn wait(
-        &self,
-        error: &Error,
-        attempts: u32,
-        rng: &mut fastrand::Rng,
-    ) -> Option<Duration> {
-        if attempts >= self.attempts
-            || !error.is_retryable()
-            || error.kind() == ErrorKind::NonceReplayed
-        {
+    pub(crate) fn wait(&self, error: &Error, attempts: u32, rng: &mut fastrand::Rng) -> Option<Duration> {
+        if attempts >= self.attempts || !error.is_retryable() || error.kind() == ErrorKind::NonceReplayed {
             return None;
         }
         let doubled = self.base.saturating_mul(1 << (attempts - 1).min(16));
         let wait = error.retry_after().unwrap_or(doubled.min(self.cap));
-        (wait <= self.cap)
-            .then(|| wait.saturating_add(wait.mul_f64(self.jitter.clamp(0.0, 1.0) * rng.f64())))
+        (wait <= self.cap).then(|| wait.saturating_add(wait.mul_f64(self.jitter.clamp(0.0, 1.0) * rng.f64())))
     }
 }
 
@@ -136,42 +119,26 @@ mod tests {
 
     #[test]
     fn a_wait_is_what_maas_asks_or_doubles_and_is_never_above_the_cap() {
-        let policy = RetryPolicy {
-            attempts: 9,
-            jitter: 0.0,
-            ..Default::default()
-        };
+        let policy = RetryPolicy { attempts: 9, jitter: 0.0, ..Default::default() };
         let rng = &mut fastrand::Rng::with_seed(1);
         let conflict = |after: Option<&'static str>| {
             let mut headers = HeaderMap::new();
             if let Some(after) = after {
                 headers.insert("retry-after", after.parse().unwrap());
             }
-            let status = if after.is_some() {
-                StatusCode::CONFLICT
-            } else {
-                StatusCode::BAD_GATEWAY
-            };
+            let status = if after.is_some() { StatusCode::CONFLICT } else { StatusCode::BAD_GATEWAY };
             Error::from_reply(&operation::MACHINES_LIST, status, &headers, b"")
         };
         let millis = |wait: Option<Duration>| wait.map(|wait| wait.as_millis());
-        assert_eq!(
-            millis(policy.wait(&conflict(Some("5")), 1, rng)),
-            Some(5000)
-        );
+        assert_eq!(millis(policy.wait(&conflict(Some("5")), 1, rng)), Some(5000));
         assert_eq!(millis(policy.wait(&conflict(Some("16")), 1, rng)), None);
         assert_eq!(millis(policy.wait(&conflict(None), 1, rng)), Some(500));
         assert_eq!(millis(policy.wait(&conflict(None), 3, rng)), Some(2000));
         assert_eq!(millis(policy.wait(&conflict(None), 8, rng)), Some(15_000));
         assert_eq!(millis(policy.wait(&conflict(None), 9, rng)), None);
-        assert_eq!(
-            millis(RetryPolicy::none().wait(&conflict(None), 1, rng)),
-            None
-        );
+        assert_eq!(millis(RetryPolicy::none().wait(&conflict(None), 1, rng)), None);
 
-        let seeded = |seed| {
-            RetryPolicy::default().wait(&conflict(None), 1, &mut fastrand::Rng::with_seed(seed))
-        };
+        let seeded = |seed| RetryPolicy::default().wait(&conflict(None), 1, &mut fastrand::Rng::with_seed(seed));
         assert_eq!(seeded(7), seeded(7));
         assert_ne!(seeded(7), seeded(8));
     }

@@ -21,19 +21,13 @@ where
 }
 
 /// Addresses come as text that may be empty or `null` while none is assigned.
-pub(crate) fn address<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<IpAddr>, D::Error> {
+pub(crate) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IpAddr>, D::Error> {
     Ok(Option::<String>::deserialize(deserializer)?.and_then(|text| text.parse().ok()))
 }
 
 fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpAddr>, D::Error> {
     let texts = Option::<Vec<Option<String>>>::deserialize(deserializer)?.unwrap_or_default();
-    Ok(texts
-        .into_iter()
-        .flatten()
-        .filter_map(|text| text.parse().ok())
-        .collect())
+    Ok(texts.into_iter().flatten().filter_map(|text| text.parse().ok()).collect())
 }
 
 /// One machine as `GET machines/`, `GET machines/{system_id}/` and most writes answer it.
@@ -143,19 +137,8 @@ impl Machine {
         let Some(boot) = &self.boot_interface else {
             return Vec::new();
         };
-        let linked: Vec<_> = boot
-            .links
-            .iter()
-            .filter_map(|link| link.ip_address)
-            .collect();
-        if linked.is_empty() {
-            boot.discovered
-                .iter()
-                .filter_map(|seen| seen.ip_address)
-                .collect()
-        } else {
-            linked
-        }
+        let linked: Vec<_> = boot.links.iter().filter_map(|link| link.ip_address).collect();
+        if linked.is_empty() { boot.discovered.iter().filter_map(|seen| seen.ip_address).collect() } else { linked }
     }
 }
 

@@ -115,18 +115,12 @@ pub struct MachineFilter {
 impl MachineFilter {
     /// Exactly these machines: `?id=…`, the read whose emptiness is evidence of absence.
     pub fn by_ids(ids: impl IntoIterator<Item = SystemId>) -> Self {
-        Self {
-            ids: ids.into_iter().collect(),
-            ..Self::default()
-        }
+        Self { ids: ids.into_iter().collect(), ..Self::default() }
     }
 
     /// Machines allocated with this token.
     pub fn by_agent_name(token: impl Into<String>) -> Self {
-        Self {
-            agent_name: vec![token.into()],
-            ..Self::default()
-        }
+        Self { agent_name: vec![token.into()], ..Self::default() }
     }
 
     pub(crate) fn query(&self, ids: &[SystemId]) -> Result<Form> {
@@ -158,14 +152,8 @@ impl MachineFilter {
         form.all("not_status", statuses(&self.not_status)?);
         form.all("simple_status", &self.simple_status);
         form.all("not_simple_status", &self.not_simple_status);
-        form.all(
-            "power_state",
-            self.power_state.iter().map(PowerState::as_str),
-        );
-        form.all(
-            "not_power_state",
-            self.not_power_state.iter().map(PowerState::as_str),
-        );
+        form.all("power_state", self.power_state.iter().map(PowerState::as_str));
+        form.all("not_power_state", self.not_power_state.iter().map(PowerState::as_str));
         form.all("deployment_target", &self.deployment_target);
         form.all("not_deployment_target", &self.not_deployment_target);
         form.all("zone", &self.zone);
@@ -270,10 +258,7 @@ impl AllocateRequest {
         form.opt("devices", self.devices.as_ref());
         form.all("subnets", &self.subnets);
         form.all("fabrics", &self.fabrics);
-        form.all(
-            "power_state",
-            self.power_state.iter().map(PowerState::as_str),
-        );
+        form.all("power_state", self.power_state.iter().map(PowerState::as_str));
         form.all("not_pod_type", &self.not_pod_type);
         form.opt("agent_name", self.agent_name.as_ref());
         form.opt("comment", self.comment.as_ref());
@@ -306,13 +291,7 @@ impl std::fmt::Debug for DeployRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DeployRequest")
             .field("distro_series", &self.distro_series)
-            .field(
-                "user_data",
-                &self
-                    .user_data
-                    .as_ref()
-                    .map(|data| format!("{} bytes", data.len())),
-            )
+            .field("user_data", &self.user_data.as_ref().map(|data| format!("{} bytes", data.len())))
             .field("hwe_kernel", &self.hwe_kernel)
             .field("ephemeral_deploy", &self.ephemeral_deploy)
             .field("enable_hw_sync", &self.enable_hw_sync)
@@ -406,10 +385,9 @@ impl UpdateMachine {
 
 fn agent_name_fits(operation: &Operation, agent_name: Option<&str>) -> Result<()> {
     match agent_name {
-        Some(name) if name.chars().count() > NAME_LIMIT => Err(Error::invalid_request(
-            operation,
-            format!("agent_name is longer than {NAME_LIMIT} characters"),
-        )),
+        Some(name) if name.chars().count() > NAME_LIMIT => {
+            Err(Error::invalid_request(operation, format!("agent_name is longer than {NAME_LIMIT} characters")))
+        }
         _ => Ok(()),
     }
 }

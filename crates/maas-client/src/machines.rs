@@ -12,8 +12,7 @@ use crate::form::Form;
 use crate::ids::SystemId;
 use crate::machine::Machine;
 use crate::machine_requests::{
-    AllocateRequest, DeployRequest, MachineFilter, NAME_LIMIT, PowerOffMode, ReleaseRequest,
-    UpdateMachine,
+    AllocateRequest, DeployRequest, MachineFilter, NAME_LIMIT, PowerOffMode, ReleaseRequest, UpdateMachine,
 };
 use crate::operation::{self, Operation};
 use crate::status::PowerState;
@@ -47,11 +46,7 @@ pub trait Machines: Send + Sync {
 
     /// `POST …?op=power_on`; waits for the BMC. In Allocated this *starts a deployment*, and it clears
     /// stored user data. `None` when MAAS sent no power action (manual power).
-    async fn power_on(
-        &self,
-        system_id: &SystemId,
-        comment: Option<String>,
-    ) -> Result<Option<Machine>>;
+    async fn power_on(&self, system_id: &SystemId, comment: Option<String>) -> Result<Option<Machine>>;
 
     /// `POST …?op=power_off`; waits for the BMC. `None` when MAAS sent no power action.
     async fn power_off(
@@ -67,11 +62,7 @@ pub trait Machines: Send + Sync {
     /// `POST …?op=set_owner_data`: sets workload annotations; keys not named stay, an empty value
     /// deletes its key. Only the owner may. Keys other than letters, digits, `_`, `.`, `-` are refused
     /// here (`InvalidRequest`), since MAAS answers them with 500.
-    async fn set_owner_data(
-        &self,
-        system_id: &SystemId,
-        data: &BTreeMap<String, String>,
-    ) -> Result<Machine>;
+    async fn set_owner_data(&self, system_id: &SystemId, data: &BTreeMap<String, String>) -> Result<Machine>;
 
     /// `PUT machines/{system_id}/` (admin): fields left out stay.
     async fn update(&self, system_id: &SystemId, request: &UpdateMachine) -> Result<Machine>;
@@ -99,10 +90,7 @@ fn annotation_fits(key: &str) -> Result<()> {
         "`op` names the operation"
     } else if key.chars().count() > NAME_LIMIT {
         "it is too long"
-    } else if !key
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))
-    {
+    } else if !key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')) {
         "only letters, digits, `_`, `.` and `-` may occur"
     } else {
         return Ok(());
@@ -124,9 +112,7 @@ impl MachinesClient {
         system_id: &SystemId,
         form: Form,
     ) -> Result<T> {
-        self.0
-            .json(Call::new(operation).id(system_id).form(form))
-            .await
+        self.0.json(Call::new(operation).id(system_id).form(form)).await
     }
 
     async fn commented(
@@ -151,10 +137,7 @@ impl Machines for MachinesClient {
     async fn list(&self, filter: &MachineFilter) -> Result<Vec<Machine>> {
         if filter.ids.len() <= IDS_PER_REQUEST {
             let query = filter.query(&filter.ids)?;
-            return self
-                .0
-                .json(Call::new(&operation::MACHINES_LIST).query(query))
-                .await;
+            return self.0.json(Call::new(&operation::MACHINES_LIST).query(query)).await;
         }
         let mut machines = Vec::new();
         for ids in filter.ids.chunks(IDS_PER_REQUEST) {
@@ -165,36 +148,25 @@ impl Machines for MachinesClient {
     }
 
     async fn read(&self, system_id: &SystemId) -> Result<Machine> {
-        self.0
-            .json(Call::new(&operation::MACHINE_READ).id(system_id))
-            .await
+        self.0.json(Call::new(&operation::MACHINE_READ).id(system_id)).await
     }
 
     async fn allocate(&self, request: &AllocateRequest) -> Result<Machine> {
-        self.0
-            .json(Call::new(&operation::MACHINES_ALLOCATE).form(request.form()?))
-            .await
+        self.0.json(Call::new(&operation::MACHINES_ALLOCATE).form(request.form()?)).await
     }
 
     async fn deploy(&self, system_id: &SystemId, request: &DeployRequest) -> Result<Machine> {
-        self.post(&operation::MACHINE_DEPLOY, system_id, request.form()?)
-            .await
+        self.post(&operation::MACHINE_DEPLOY, system_id, request.form()?).await
     }
 
     async fn release(&self, system_id: &SystemId, request: &ReleaseRequest) -> Result<Machine> {
-        self.post(&operation::MACHINE_RELEASE, system_id, request.form())
-            .await
+        self.post(&operation::MACHINE_RELEASE, system_id, request.form()).await
     }
 
-    async fn power_on(
-        &self,
-        system_id: &SystemId,
-        comment: Option<String>,
-    ) -> Result<Option<Machine>> {
+    async fn power_on(&self, system_id: &SystemId, comment: Option<String>) -> Result<Option<Machine>> {
         let mut form = Form::default();
         form.opt("comment", comment);
-        self.post(&operation::MACHINE_POWER_ON, system_id, form)
-            .await
+        self.post(&operation::MACHINE_POWER_ON, system_id, form).await
     }
 
     async fn power_off(
@@ -208,60 +180,45 @@ impl Machines for MachinesClient {
             form.push("stop_mode", "soft");
         }
         form.opt("comment", comment);
-        self.post(&operation::MACHINE_POWER_OFF, system_id, form)
-            .await
+        self.post(&operation::MACHINE_POWER_OFF, system_id, form).await
     }
 
     async fn query_power_state(&self, system_id: &SystemId) -> Result<PowerState> {
-        let reply: PowerReply = self
-            .0
-            .json(Call::new(&operation::MACHINE_QUERY_POWER).id(system_id))
-            .await?;
+        let reply: PowerReply = self.0.json(Call::new(&operation::MACHINE_QUERY_POWER).id(system_id)).await?;
         Ok(reply.state)
     }
 
-    async fn set_owner_data(
-        &self,
-        system_id: &SystemId,
-        data: &BTreeMap<String, String>,
-    ) -> Result<Machine> {
+    async fn set_owner_data(&self, system_id: &SystemId, data: &BTreeMap<String, String>) -> Result<Machine> {
         let mut form = Form::default();
         for (key, value) in data {
             annotation_fits(key)?;
             form.push(key, value);
         }
-        self.post(&operation::MACHINE_SET_OWNER_DATA, system_id, form)
-            .await
+        self.post(&operation::MACHINE_SET_OWNER_DATA, system_id, form).await
     }
 
     async fn update(&self, system_id: &SystemId, request: &UpdateMachine) -> Result<Machine> {
-        self.post(&operation::MACHINE_UPDATE, system_id, request.form())
-            .await
+        self.post(&operation::MACHINE_UPDATE, system_id, request.form()).await
     }
 
     async fn mark_broken(&self, system_id: &SystemId, comment: Option<String>) -> Result<Machine> {
-        self.commented(&operation::MACHINE_MARK_BROKEN, system_id, comment)
-            .await
+        self.commented(&operation::MACHINE_MARK_BROKEN, system_id, comment).await
     }
 
     async fn mark_fixed(&self, system_id: &SystemId, comment: Option<String>) -> Result<Machine> {
-        self.commented(&operation::MACHINE_MARK_FIXED, system_id, comment)
-            .await
+        self.commented(&operation::MACHINE_MARK_FIXED, system_id, comment).await
     }
 
     async fn lock(&self, system_id: &SystemId, comment: Option<String>) -> Result<Machine> {
-        self.commented(&operation::MACHINE_LOCK, system_id, comment)
-            .await
+        self.commented(&operation::MACHINE_LOCK, system_id, comment).await
     }
 
     async fn unlock(&self, system_id: &SystemId, comment: Option<String>) -> Result<Machine> {
-        self.commented(&operation::MACHINE_UNLOCK, system_id, comment)
-            .await
+        self.commented(&operation::MACHINE_UNLOCK, system_id, comment).await
     }
 
     async fn abort(&self, system_id: &SystemId, comment: Option<String>) -> Result<Machine> {
-        self.commented(&operation::MACHINE_ABORT, system_id, comment)
-            .await
+        self.commented(&operation::MACHINE_ABORT, system_id, comment).await
     }
 }
 

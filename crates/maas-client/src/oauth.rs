@@ -67,11 +67,7 @@ impl SignatureMethod for Plaintext {
     type Sign = PlaintextSign;
 
     fn sign_with(self, consumer_secret: &str, token_secret: Option<&str>) -> PlaintextSign {
-        let key = format!(
-            "{}&{}",
-            encode(consumer_secret),
-            encode(token_secret.unwrap_or_default())
-        );
+        let key = format!("{}&{}", encode(consumer_secret), encode(token_secret.unwrap_or_default()));
         PlaintextSign(encode(&key))
     }
 }
@@ -98,13 +94,9 @@ impl Sign for PlaintextSign {
 
 /// The Authorization header of one attempt, marked sensitive.
 pub(crate) fn authorization(key: &ApiKey, stamp: &Stamp) -> Option<HeaderValue> {
-    let mut builder =
-        Builder::<_, _, &str>::new(Credentials::new(key.consumer.as_str(), ""), Plaintext);
+    let mut builder = Builder::<_, _, &str>::new(Credentials::new(key.consumer.as_str(), ""), Plaintext);
     builder
-        .token(Credentials::new(
-            key.token.expose_secret(),
-            key.secret.expose_secret(),
-        ))
+        .token(Credentials::new(key.token.expose_secret(), key.secret.expose_secret()))
         .nonce(stamp.nonce.as_str())
         .timestamp(NonZeroU64::new(stamp.unix_seconds.max(1)))
         .version(true);
@@ -122,10 +114,7 @@ mod tests {
     #[test]
     fn the_header_has_what_maas_asks_for_and_hides_in_debug() {
         let key: ApiKey = "Consumer:Token:Secret".parse().unwrap();
-        let stamp = Stamp {
-            nonce: "n0nce".into(),
-            unix_seconds: 1_795_374_164,
-        };
+        let stamp = Stamp { nonce: "n0nce".into(), unix_seconds: 1_795_374_164 };
         let value = authorization(&key, &stamp).unwrap();
         let text = value.to_str().unwrap();
         assert!(text.starts_with("OAuth "), "{text}");

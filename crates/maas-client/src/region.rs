@@ -105,11 +105,7 @@ pub struct BootResource {
 impl BootResource {
     /// What to write into `distro_series` to deploy it.
     pub fn distro_series(&self) -> String {
-        if self.name.contains('/') {
-            self.name.clone()
-        } else {
-            format!("custom/{}", self.name)
-        }
+        if self.name.contains('/') { self.name.clone() } else { format!("custom/{}", self.name) }
     }
 }
 
@@ -251,9 +247,7 @@ pub struct BootResourcesClient(pub(crate) Client);
 #[async_trait]
 impl BootResources for BootResourcesClient {
     async fn list(&self) -> Result<Vec<BootResource>> {
-        self.0
-            .json(Call::new(&operation::BOOT_RESOURCES_LIST))
-            .await
+        self.0.json(Call::new(&operation::BOOT_RESOURCES_LIST)).await
     }
 }
 
@@ -275,10 +269,7 @@ pub struct EventsClient(pub(crate) Client);
 #[async_trait]
 impl Events for EventsClient {
     async fn query(&self, filter: &EventFilter) -> Result<Vec<Event>> {
-        let reply: EventsReply = self
-            .0
-            .json(Call::new(&operation::EVENTS_QUERY).query(filter.query()))
-            .await?;
+        let reply: EventsReply = self.0.json(Call::new(&operation::EVENTS_QUERY).query(filter.query())).await?;
         Ok(reply.events)
     }
 }

@@ -197,31 +197,16 @@ mod tests {
             assert_eq!(status.number(), index as i64);
             assert_eq!(MachineStatus::from(index as i64), *status);
         }
-        assert_eq!(
-            MachineStatus::FailedReleasing.to_string(),
-            "Releasing failed"
-        );
-        assert_eq!(
-            MachineStatus::FailedReleasing.filter_value(),
-            Some("failed_releasing")
-        );
+        assert_eq!(MachineStatus::FailedReleasing.to_string(), "Releasing failed");
+        assert_eq!(MachineStatus::FailedReleasing.filter_value(), Some("failed_releasing"));
     }
 
     #[test]
     fn words_and_numbers_unknown_to_us_survive_a_round_trip() {
-        assert_eq!(
-            serde_json::from_str::<MachineStatus>("99").unwrap(),
-            MachineStatus::Unknown(99)
-        );
-        assert_eq!(
-            serde_json::to_string(&MachineStatus::Unknown(99)).unwrap(),
-            "99"
-        );
+        assert_eq!(serde_json::from_str::<MachineStatus>("99").unwrap(), MachineStatus::Unknown(99));
+        assert_eq!(serde_json::to_string(&MachineStatus::Unknown(99)).unwrap(), "99");
         let power: PowerState = serde_json::from_str("\"sleeping\"").unwrap();
         assert_eq!(power, PowerState::Other("sleeping".into()));
-        assert_eq!(
-            serde_json::from_str::<PowerState>("null").unwrap(),
-            PowerState::Unknown
-        );
+        assert_eq!(serde_json::from_str::<PowerState>("null").unwrap(), PowerState::Unknown);
     }
 }

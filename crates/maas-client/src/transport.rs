@@ -16,8 +16,7 @@ pub type RequestBody = Full<Bytes>;
 pub type ResponseBody = UnsyncBoxBody<Bytes, BoxError>;
 
 /// The erased transport a [`crate::Client`] runs over.
-pub type Transport =
-    BoxCloneSyncService<http::Request<RequestBody>, http::Response<ResponseBody>, BoxError>;
+pub type Transport = BoxCloneSyncService<http::Request<RequestBody>, http::Response<ResponseBody>, BoxError>;
 
 /// Marks an error of a transport that happened before any byte of the request left: resending is
 /// safe even for writes. Connection failures of the built-in transport carry it; own transports and
@@ -29,11 +28,7 @@ pub struct NotSent(#[source] pub BoxError);
 /// Erases a service: what [`crate::ClientBuilder::build_with_service`] does first.
 pub fn erase<S, B>(service: S) -> Transport
 where
-    S: Service<http::Request<RequestBody>, Response = http::Response<B>>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
+    S: Service<http::Request<RequestBody>, Response = http::Response<B>> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send + 'static,
     B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -41,9 +36,7 @@ where
 {
     BoxCloneSyncService::new(
         service
-            .map_response(|reply: http::Response<B>| {
-                reply.map(|body| body.map_err(Into::into).boxed_unsync())
-            })
+            .map_response(|reply: http::Response<B>| reply.map(|body| body.map_err(Into::into).boxed_unsync()))
             .map_err(Into::into),
     )
 }

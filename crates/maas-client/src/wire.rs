@@ -45,10 +45,7 @@ pub(crate) fn transport(
     proxy: &Proxy,
     connect_timeout: Duration,
 ) -> Result<Transport, BuildError> {
-    let uri: Uri = base
-        .as_str()
-        .parse()
-        .map_err(|fault| BuildError::Proxy(format!("{fault}")))?;
+    let uri: Uri = base.as_str().parse().map_err(|fault| BuildError::Proxy(format!("{fault}")))?;
     let proxy = match proxy {
         Proxy::Environment => Matcher::from_env().intercept(&uri),
         Proxy::None => None,
@@ -60,34 +57,23 @@ pub(crate) fn transport(
     if let Some(proxy) = &proxy
         && proxy.uri().scheme_str() != Some("http")
     {
-        return Err(BuildError::Proxy(
-            "only http:// proxies are supported".to_owned(),
-        ));
+        return Err(BuildError::Proxy("only http:// proxies are supported".to_owned()));
     }
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     let mut proxy_auth = None;
     let connector: Connector = if base.is_https() {
-        let tls = HttpsConnectorBuilder::new()
-            .with_tls_config(tls_config(ca_pem)?)
-            .https_only()
-            .enable_http1();
+        let tls = HttpsConnectorBuilder::new().with_tls_config(tls_config(ca_pem)?).https_only().enable_http1();
         match &proxy {
-            None => boxed(
-                Timeout::new(tls.wrap_connector(tcp), connect_timeout),
-                Link::tls,
-            ),
+            None => boxed(Timeout::new(tls.wrap_connector(tcp), connect_timeout), Link::tls),
             Some(proxy) => {
                 let tunnel = Tunnel::new(proxy.uri().clone(), tcp);
                 let tunnel = match proxy.basic_auth() {
                     Some(auth) => tunnel.with_auth(auth.clone()),
                     None => tunnel,
                 };
-                boxed(
-                    Timeout::new(tls.wrap_connector(tunnel), connect_timeout),
-                    Link::tls,
-                )
+                boxed(Timeout::new(tls.wrap_connector(tunnel), connect_timeout), Link::tls)
             }
         }
     } else {
@@ -110,18 +96,12 @@ pub(crate) fn transport(
         client
             .map_request(move |mut request: http::Request<RequestBody>| {
                 if let Some(auth) = &proxy_auth {
-                    request
-                        .headers_mut()
-                        .insert(header::PROXY_AUTHORIZATION, auth.clone());
+                    request.headers_mut().insert(header::PROXY_AUTHORIZATION, auth.clone());
                 }
                 request
             })
             .map_err(|error: legacy::Error| -> BoxError {
-                if error.is_connect() {
-                    NotSent(error.into()).into()
-                } else {
-                    error.into()
-                }
+                if error.is_connect() { NotSent(error.into()).into() } else { error.into() }
             }),
     ))
 }
@@ -146,16 +126,11 @@ fn tls_config(ca_pem: Option<&[u8]>) -> Result<rustls::ClientConfig, BuildError>
     };
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate =
-            certificate.map_err(|error| fault(&format_args!("the CA file: {error}")))?;
-        roots
-            .add(certificate)
-            .map_err(|error| fault(&format_args!("the CA file: {error}")))?;
+        let certificate = certificate.map_err(|error| fault(&format_args!("the CA file: {error}")))?;
+        roots.add(certificate).map_err(|error| fault(&format_args!("the CA file: {error}")))?;
     }
     if roots.is_empty() {
-        return Err(BuildError::Tls(
-            "the CA file contains no certificate".to_owned(),
-        ));
+        return Err(BuildError::Tls("the CA file contains no certificate".to_owned()));
     }
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
@@ -167,17 +142,13 @@ where
     S::Future: Send + 'static,
     S::Response: 'static,
 {
-    BoxCloneSyncService::new(
-        connector
-            .map_response(link)
-            .map_err(|error: BoxError| -> BoxError {
-                if error.is::<tower::timeout::error::Elapsed>() {
-                    "no connection within the connect timeout".into()
-                } else {
-                    error
-                }
-            }),
-    )
+    BoxCloneSyncService::new(connector.map_response(link).map_err(|error: BoxError| -> BoxError {
+        if error.is::<tower::timeout::error::Elapsed>() {
+            "no connection within the connect timeout".into()
+        } else {
+            error
+        }
+    }))
 }
 
 /// A connection of one of our three kinds.
@@ -205,11 +176,7 @@ impl Connection for Link {
 }
 
 impl Read for Link {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
-    ) -> Poll<std::io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<std::io::Result<()>> {
         match self.get_mut() {
             Self::Plain(tcp) | Self::Forward(tcp) => Pin::new(tcp).poll_read(cx, buffer),
             Self::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
@@ -218,11 +185,7 @@ impl Read for Link {
 }
 
 impl Write for Link {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(tcp) | Self::Forward(tcp) => Pin::new(tcp).poll_write(cx, bytes),
             Self::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),

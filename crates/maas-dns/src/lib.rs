@@ -52,9 +52,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use maas_client::{
-    CreateDnsResource, DnsFilter, DnsName, DnsResource, DnsResourceId, DnsResources, ErrorKind,
-};
+use maas_client::{CreateDnsResource, DnsFilter, DnsName, DnsResource, DnsResourceId, DnsResources, ErrorKind};
 
 #[cfg(test)]
 mod tests;
@@ -119,10 +117,7 @@ pub struct Published {
 }
 
 /// Reads what a name resolves to; `None` if no resource carries it.
-pub async fn read<R: DnsResources + ?Sized>(
-    resources: &R,
-    name: &DnsName,
-) -> Result<Option<Published>> {
+pub async fn read<R: DnsResources + ?Sized>(resources: &R, name: &DnsName) -> Result<Option<Published>> {
     let found = find(resources, name).await?;
     let Some(first) = found.first() else {
         return Ok(None);
@@ -149,30 +144,17 @@ pub async fn ensure<R: DnsResources + ?Sized>(
 ) -> Result<Outcome> {
     let mut found = find(resources, name).await?.into_iter();
     let Some(kept) = found.next() else {
-        let request = CreateDnsResource {
-            name: name.clone(),
-            addresses: wanted.clone(),
-            ttl,
-        };
-        let resource = resources
-            .create(&request)
-            .await
-            .map_err(|source| failed(name, source))?;
+        let request = CreateDnsResource { name: name.clone(), addresses: wanted.clone(), ttl };
+        let resource = resources.create(&request).await.map_err(|source| failed(name, source))?;
         tracing::info!(%name, ?wanted, "DNS name created");
-        return Ok(Outcome {
-            resource,
-            written: true,
-        });
+        return Ok(Outcome { resource, written: true });
     };
     let ttl_differs = ttl.is_some() && ttl != kept.address_ttl;
     let mut written = false;
     let resource = if kept.addresses() != *wanted || kept.has_dormant_rows() || ttl_differs {
         written = true;
         tracing::info!(%name, had = ?kept.addresses(), ?wanted, "DNS name changed");
-        resources
-            .update_addresses(kept.id, wanted, ttl)
-            .await
-            .map_err(|source| failed(name, source))?
+        resources.update_addresses(kept.id, wanted, ttl).await.map_err(|source| failed(name, source))?
     } else {
         kept
     };
@@ -201,17 +183,10 @@ pub async fn remove<R: DnsResources + ?Sized>(resources: &R, name: &DnsName) -> 
 
 /// Empties a resource, then deletes it unless it holds other records. Emptied first because MAAS 3.6.1
 /// deletes addresses along with a resource even where another one uses them.
-async fn dissolve<R: DnsResources + ?Sized>(
-    resources: &R,
-    name: &DnsName,
-    resource: &DnsResource,
-) -> Result<bool> {
+async fn dissolve<R: DnsResources + ?Sized>(resources: &R, name: &DnsName, resource: &DnsResource) -> Result<bool> {
     let mut written = false;
     if !resource.ip_addresses.is_empty() {
-        match resources
-            .update_addresses(resource.id, &BTreeSet::new(), None)
-            .await
-        {
+        match resources.update_addresses(resource.id, &BTreeSet::new(), None).await {
             Ok(_) => written = true,
             Err(error) if error.is_not_found() => return Ok(false),
             Err(source) => return Err(failed(name, source)),
@@ -241,14 +216,8 @@ fn failed(name: &DnsName, source: maas_client::Error) -> Error {
     // the resource itself is never what a list or create misses
     let misses_domain = source.is_not_found() && source.message().contains("Domain");
     if misses_domain {
-        Error::UnknownDomain {
-            domain: name.domain.clone(),
-            source,
-        }
+        Error::UnknownDomain { domain: name.domain.clone(), source }
     } else {
-        Error::Maas {
-            name: name.fqdn(),
-            source,
-        }
+        Error::Maas { name: name.fqdn(), source }
     }
 }

@@ -18,23 +18,13 @@ fn resource(id: i64, addresses: &[&str], ttl: Option<u32>) -> DnsResource {
         id: DnsResourceId(id),
         fqdn: "api.lab.example".into(),
         address_ttl: ttl,
-        ip_addresses: addresses
-            .iter()
-            .map(|text| DnsAddress {
-                ip: text.parse().ok(),
-                ..Default::default()
-            })
-            .collect(),
+        ip_addresses: addresses.iter().map(|text| DnsAddress { ip: text.parse().ok(), ..Default::default() }).collect(),
         ..Default::default()
     }
 }
 
 fn with_txt(mut resource: DnsResource) -> DnsResource {
-    resource.resource_records = vec![DnsRecord {
-        rrtype: "TXT".into(),
-        rrdata: "keep me".into(),
-        system_id: None,
-    }];
+    resource.resource_records = vec![DnsRecord { rrtype: "TXT".into(), rrdata: "keep me".into(), system_id: None }];
     resource
 }
 
@@ -46,19 +36,11 @@ fn maas_error(operation: &Operation, status: u16, text: &str) -> maas_client::Er
 /// A MAAS that lists these resources. Every write not expected afterwards fails the test.
 fn listing(resources: Vec<DnsResource>) -> MockDnsResources {
     let mut maas = MockDnsResources::new();
-    maas.expect_list()
-        .withf(|filter| filter.name.as_ref() == Some(&name()))
-        .times(1)
-        .return_once(|_| Ok(resources));
+    maas.expect_list().withf(|filter| filter.name.as_ref() == Some(&name())).times(1).return_once(|_| Ok(resources));
     maas
 }
 
-fn expect_update(
-    maas: &mut MockDnsResources,
-    id: i64,
-    addresses: &'static [&'static str],
-    ttl: Option<u32>,
-) {
+fn expect_update(maas: &mut MockDnsResources, id: i64, addresses: &'static [&'static str], ttl: Option<u32>) {
     maas.expect_update_addresses()
         .with(eq(DnsResourceId(id)), eq(set(addresses)), eq(ttl))
         .times(1)
@@ -66,20 +48,13 @@ fn expect_update(
 }
 
 fn expect_delete(maas: &mut MockDnsResources, id: i64) {
-    maas.expect_delete()
-        .with(eq(DnsResourceId(id)))
-        .times(1)
-        .returning(|_| Ok(()));
+    maas.expect_delete().with(eq(DnsResourceId(id))).times(1).returning(|_| Ok(()));
 }
 
 #[tokio::test]
 async fn a_name_that_is_right_already_is_not_written() {
     for (present, wanted, ttl) in [
-        (
-            &["10.0.0.1", "10.0.0.2"][..],
-            &["10.0.0.2", "10.0.0.1"][..],
-            Some(30),
-        ),
+        (&["10.0.0.1", "10.0.0.2"][..], &["10.0.0.2", "10.0.0.1"][..], Some(30)),
         (&["10.0.0.1"], &["10.0.0.1"], None),
         (&[], &[], Some(30)),
         (&["2001:db8::1"], &["2001:0db8:0::1"], Some(30)),
@@ -94,14 +69,8 @@ async fn a_name_that_is_right_already_is_not_written() {
 #[tokio::test]
 async fn a_difference_of_set_ttl_or_dormant_row_puts_the_complete_list() {
     for (present, wanted) in [
-        (
-            resource(7, &["10.0.0.1"], Some(30)),
-            &["10.0.0.1", "10.0.0.2"][..],
-        ),
-        (
-            resource(7, &["10.0.0.1", "10.0.0.2"], Some(30)),
-            &["10.0.0.2"],
-        ),
+        (resource(7, &["10.0.0.1"], Some(30)), &["10.0.0.1", "10.0.0.2"][..]),
+        (resource(7, &["10.0.0.1", "10.0.0.2"], Some(30)), &["10.0.0.2"]),
         (resource(7, &["10.0.0.1"], Some(30)), &[]),
         (resource(7, &["10.0.0.1"], Some(300)), &["10.0.0.1"]),
         (resource(7, &["10.0.0.1"], None), &["10.0.0.1"]),
@@ -109,9 +78,7 @@ async fn a_difference_of_set_ttl_or_dormant_row_puts_the_complete_list() {
     ] {
         let mut maas = listing(vec![present]);
         expect_update(&mut maas, 7, wanted, Some(30));
-        let outcome = ensure(&maas, &name(), &set(wanted), Some(30))
-            .await
-            .unwrap();
+        let outcome = ensure(&maas, &name(), &set(wanted), Some(30)).await.unwrap();
         assert!(outcome.written);
         assert_eq!(outcome.resource.addresses(), set(wanted));
     }
@@ -122,16 +89,10 @@ async fn a_missing_name_is_created_with_its_set_even_if_that_is_empty() {
     for wanted in [&["10.0.0.1", "10.0.0.2"][..], &[]] {
         let mut maas = listing(vec![]);
         maas.expect_create()
-            .withf(move |request| {
-                request.name == name()
-                    && request.addresses == set(wanted)
-                    && request.ttl == Some(30)
-            })
+            .withf(move |request| request.name == name() && request.addresses == set(wanted) && request.ttl == Some(30))
             .times(1)
             .returning(move |_| Ok(resource(9, wanted, Some(30))));
-        let outcome = ensure(&maas, &name(), &set(wanted), Some(30))
-            .await
-            .unwrap();
+        let outcome = ensure(&maas, &name(), &set(wanted), Some(30)).await.unwrap();
         assert!(outcome.written);
         assert_eq!(outcome.resource.id, DnsResourceId(9));
     }
@@ -160,26 +121,15 @@ async fn duplicates_are_merged_into_the_lowest_id() {
     maas.expect_delete()
         .with(eq(DnsResourceId(12)))
         .times(1)
-        .returning(|_| {
-            Err(maas_error(
-                &operation::DNS_DELETE,
-                404,
-                "No DNSResource matches the given query.",
-            ))
-        });
-    let outcome = ensure(&maas, &name(), &set(&["10.0.0.1", "10.0.0.2"]), None)
-        .await
-        .unwrap();
+        .returning(|_| Err(maas_error(&operation::DNS_DELETE, 404, "No DNSResource matches the given query.")));
+    let outcome = ensure(&maas, &name(), &set(&["10.0.0.1", "10.0.0.2"]), None).await.unwrap();
     assert!(outcome.written);
     assert_eq!(outcome.resource.id, DnsResourceId(5));
 }
 
 #[tokio::test]
 async fn reading_joins_duplicates_and_knows_the_lowest_id() {
-    let maas = listing(vec![
-        resource(8, &["10.0.0.2"], Some(5)),
-        resource(5, &["10.0.0.1", ""], Some(30)),
-    ]);
+    let maas = listing(vec![resource(8, &["10.0.0.2"], Some(5)), resource(5, &["10.0.0.1", ""], Some(30))]);
     let published = read(&maas, &name()).await.unwrap().unwrap();
     assert_eq!(published.ids, [DnsResourceId(5), DnsResourceId(8)]);
     assert_eq!(published.addresses, set(&["10.0.0.1", "10.0.0.2"]));
@@ -197,11 +147,7 @@ async fn removing_deletes_but_keeps_foreign_records_and_may_be_repeated() {
     expect_update(&mut maas, 5, &[], None);
     assert!(remove(&maas, &name()).await.unwrap());
 
-    assert!(
-        !remove(&listing(vec![with_txt(resource(5, &[], None))]), &name())
-            .await
-            .unwrap()
-    );
+    assert!(!remove(&listing(vec![with_txt(resource(5, &[], None))]), &name()).await.unwrap());
     assert!(!remove(&listing(vec![]), &name()).await.unwrap());
 }
 
@@ -209,18 +155,11 @@ async fn removing_deletes_but_keeps_foreign_records_and_may_be_repeated() {
 async fn an_unknown_domain_is_named_and_nothing_to_remove() {
     let missing = || {
         let mut maas = MockDnsResources::new();
-        maas.expect_list().returning(|_| {
-            Err(maas_error(
-                &operation::DNS_LIST,
-                404,
-                "No Domain matches the given query.",
-            ))
-        });
+        maas.expect_list()
+            .returning(|_| Err(maas_error(&operation::DNS_LIST, 404, "No Domain matches the given query.")));
         maas
     };
-    let error = ensure(&missing(), &name(), &set(&["10.0.0.1"]), None)
-        .await
-        .unwrap_err();
+    let error = ensure(&missing(), &name(), &set(&["10.0.0.1"]), None).await.unwrap_err();
     assert!(matches!(&error, Error::UnknownDomain { domain, .. } if domain == "lab.example"));
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(!remove(&missing(), &name()).await.unwrap());
@@ -229,16 +168,9 @@ async fn an_unknown_domain_is_named_and_nothing_to_remove() {
 #[tokio::test]
 async fn a_key_without_admin_rights_shows_as_permission() {
     let mut maas = listing(vec![]);
-    maas.expect_create().returning(|_| {
-        Err(maas_error(
-            &operation::DNS_CREATE,
-            403,
-            "This method is reserved for admin users.",
-        ))
-    });
-    let error = ensure(&maas, &name(), &set(&["10.0.0.1"]), None)
-        .await
-        .unwrap_err();
+    maas.expect_create()
+        .returning(|_| Err(maas_error(&operation::DNS_CREATE, 403, "This method is reserved for admin users.")));
+    let error = ensure(&maas, &name(), &set(&["10.0.0.1"]), None).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Permission);
     assert!(error.to_string().contains("api.lab.example"), "{error}");
 }

@@ -36,22 +36,14 @@ impl Region {
     pub(crate) fn sign_in(&mut self, parts: &Parts, query: &Params) -> SignIn {
         let oauth = credentials(parts, query);
         let get = |key: &str| oauth.get(key).map(String::as_str);
-        let (
-            Some(consumer),
-            Some(token_key),
-            Some(signature),
-            Some(method),
-            Some(stamp),
-            Some(nonce),
-        ) = (
+        let (Some(consumer), Some(token_key), Some(signature), Some(method), Some(stamp), Some(nonce)) = (
             get("oauth_consumer_key"),
             get("oauth_token"),
             get("oauth_signature"),
             get("oauth_signature_method"),
             get("oauth_timestamp"),
             get("oauth_nonce"),
-        )
-        else {
+        ) else {
             return SignIn::Anonymous;
         };
         if let Some(version) = get("oauth_version").filter(|v| *v != "1.0") {
@@ -64,10 +56,7 @@ impl Region {
             return refused(format!("'Invalid access token: {token_key}'"));
         }
         let Ok(given) = stamp.parse::<i64>() else {
-            return SignIn::Refused(Reply::text(
-                500,
-                format!("invalid literal for int() with base 10: '{stamp}'"),
-            ));
+            return SignIn::Refused(Reply::text(500, format!("invalid literal for int() with base 10: '{stamp}'")));
         };
         let now = self.signed_now.unwrap_or(self.now).as_second();
         if now - given > THRESHOLD {
@@ -84,10 +73,7 @@ impl Region {
         match method {
             "PLAINTEXT" => {}
             "HMAC-SHA1" => {
-                return SignIn::Refused(Reply::text(
-                    501,
-                    "Not simulated: signature method HMAC-SHA1",
-                ));
+                return SignIn::Refused(Reply::text(501, "Not simulated: signature method HMAC-SHA1"));
             }
             other => {
                 return refused(format!(
@@ -106,19 +92,14 @@ impl Region {
                 let admin = self.users.get(&user).is_some_and(|u| u.admin);
                 SignIn::Known(Caller { user, admin })
             }
-            None => refused(format!(
-                "'Invalid signature. Expected signature base string: &{FAKE_SECRET}'"
-            )),
+            None => refused(format!("'Invalid signature. Expected signature base string: &{FAKE_SECRET}'")),
         }
     }
 
     /// Rows older than a day go, looked for once in a while.
     fn purge_nonces(&mut self) {
         if self.nonces.len().is_multiple_of(4096) {
-            let oldest = self
-                .now
-                .checked_sub(SignedDuration::from_hours(24))
-                .unwrap_or(Timestamp::MIN);
+            let oldest = self.now.checked_sub(SignedDuration::from_hours(24)).unwrap_or(Timestamp::MIN);
             self.nonces.retain(|_, at| *at >= oldest);
         }
     }
@@ -126,17 +107,13 @@ impl Region {
 
 fn refused(text: impl std::fmt::Display) -> SignIn {
     SignIn::Refused(
-        Reply::html(401, format!("Authorization Error: {text}"))
-            .with("www-authenticate", "OAuth realm=\"OAuth\""),
+        Reply::html(401, format!("Authorization Error: {text}")).with("www-authenticate", "OAuth realm=\"OAuth\""),
     )
 }
 
 /// Parameters of the header, or of the query when there is no OAuth header.
 fn credentials(parts: &Parts, query: &Params) -> BTreeMap<String, String> {
-    let header = parts
-        .headers
-        .get(http::header::AUTHORIZATION)
-        .and_then(|v| v.to_str().ok());
+    let header = parts.headers.get(http::header::AUTHORIZATION).and_then(|v| v.to_str().ok());
     match header.and_then(|h| h.strip_prefix("OAuth ")) {
         Some(list) => list
             .split(',')
@@ -144,9 +121,7 @@ fn credentials(parts: &Parts, query: &Params) -> BTreeMap<String, String> {
             .map(|(key, value)| {
                 (
                     key.trim().to_owned(),
-                    percent_decode_str(value.trim().trim_matches('"'))
-                        .decode_utf8_lossy()
-                        .into_owned(),
+                    percent_decode_str(value.trim().trim_matches('"')).decode_utf8_lossy().into_owned(),
                 )
             })
             .collect(),

@@ -149,10 +149,7 @@ impl Default for MachineSpec {
             architecture: "amd64/generic".to_owned(),
             cpu_count: 8,
             memory: 16_384,
-            disks: vec![DiskSpec {
-                size_gb: 200,
-                tags: vec!["ssd".to_owned()],
-            }],
+            disks: vec![DiskSpec { size_gb: 200, tags: vec!["ssd".to_owned()] }],
             zone: "default".to_owned(),
             pool: "default".to_owned(),
             tags: Vec::new(),
@@ -169,10 +166,7 @@ impl MachineSpec {
     /// A usual machine of that name.
     #[must_use]
     pub fn named(hostname: impl Into<String>) -> Self {
-        Self {
-            hostname: hostname.into(),
-            ..Self::default()
-        }
+        Self { hostname: hostname.into(), ..Self::default() }
     }
 }
 
@@ -326,9 +320,7 @@ impl Durations {
 fn parsed<'de, D: serde::Deserializer<'de>, T: std::str::FromStr<Err: std::fmt::Display>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
-    String::deserialize(deserializer)?
-        .parse()
-        .map_err(serde::de::Error::custom)
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
 }
 
 fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
@@ -344,16 +336,8 @@ impl Default for Config {
             // Any fixed instant will do; `jiff` cannot fail on it.
             epoch: Timestamp::constant(1_767_225_600, 0),
             users: vec![
-                UserSpec {
-                    username: "admin".to_owned(),
-                    admin: true,
-                    api_keys: vec![ADMIN_KEY.to_owned()],
-                },
-                UserSpec {
-                    username: "alice".to_owned(),
-                    admin: false,
-                    api_keys: vec![USER_KEY.to_owned()],
-                },
+                UserSpec { username: "admin".to_owned(), admin: true, api_keys: vec![ADMIN_KEY.to_owned()] },
+                UserSpec { username: "alice".to_owned(), admin: false, api_keys: vec![USER_KEY.to_owned()] },
             ],
             machines: Vec::new(),
             zones: Vec::new(),
@@ -368,8 +352,7 @@ impl Default for Config {
 }
 
 /// API key of user `admin` in [`Config::default`] and [`Config::lab`].
-pub const ADMIN_KEY: &str =
-    "LabConsumerA000000:LabTokenKeyA000000:LabTokenSecretA00000000000000000";
+pub const ADMIN_KEY: &str = "LabConsumerA000000:LabTokenKeyA000000:LabTokenSecretA00000000000000000";
 /// API key of user `alice`, who is no administrator, in [`Config::default`] and [`Config::lab`].
 pub const USER_KEY: &str = "LabConsumerB000000:LabTokenKeyB000000:LabTokenSecretB00000000000000000";
 
@@ -409,10 +392,7 @@ impl Config {
     /// fourth machine is in `zone-a`, every eighth in `zone-b`, the rest in `default`.
     #[must_use]
     pub fn lab(machines: usize) -> Self {
-        let place = |name: &str| PlaceSpec {
-            name: name.to_owned(),
-            description: String::new(),
-        };
+        let place = |name: &str| PlaceSpec { name: name.to_owned(), description: String::new() };
         let width = machines.to_string().len().max(2);
         let machines = (1..=machines)
             .map(|n| {
@@ -456,8 +436,7 @@ impl Config {
     /// # Errors
     /// Text of another shape, machines that name zones, pools or domains that are not in the inventory.
     pub fn from_yaml(text: &str) -> Result<Self, ConfigError> {
-        let config: Self =
-            serde_saphyr::from_str(text).map_err(|e| ConfigError::Syntax(e.to_string()))?;
+        let config: Self = serde_saphyr::from_str(text).map_err(|e| ConfigError::Syntax(e.to_string()))?;
         config.check()?;
         Ok(config)
     }
@@ -468,9 +447,7 @@ impl Config {
     /// The first contradiction found.
     pub fn check(&self) -> Result<(), ConfigError> {
         let wrong = |text: String| Err(ConfigError::Inconsistent(text));
-        let known = |places: &[PlaceSpec], name: &str| {
-            name == "default" || places.iter().any(|p| p.name == name)
-        };
+        let known = |places: &[PlaceSpec], name: &str| name == "default" || places.iter().any(|p| p.name == name);
         for user in &self.users {
             if let Some(key) = user.api_keys.iter().find(|k| k.split(':').count() != 3) {
                 return wrong(format!(
@@ -483,10 +460,7 @@ impl Config {
         let mut names = std::collections::BTreeSet::new();
         for m in &self.machines {
             if m.hostname.is_empty() || !names.insert(m.hostname.to_ascii_lowercase()) {
-                return wrong(format!(
-                    "machine {:?}: hostname is empty or given twice",
-                    m.hostname
-                ));
+                return wrong(format!("machine {:?}: hostname is empty or given twice", m.hostname));
             }
             if !known(&self.zones, &m.zone) {
                 return wrong(format!("machine {}: no zone {}", m.hostname, m.zone));

@@ -10,6 +10,7 @@
 //! | `POST /MAAS/sim/reset-counters` | | |
 //! | `GET /MAAS/sim/machines` | | `[{"system_id", "hostname", "fqdn", "zone", "status", "owner", "agent_name", "owner_data", "powered", "bmc", "locked", "addresses", "image", "deployment"}]` |
 //! | `GET /MAAS/sim/machines/{m}` | | one of these |
+//! | `GET /MAAS/sim/machines/{m}/user-data` | | `{"base64"}`: what the metadata service gives out, null without a deployment |
 //! | `POST /MAAS/sim/machines` | fields of an inventory machine, e.g. `{"hostname": "x"}` | `{"system_id"}` |
 //! | `DELETE /MAAS/sim/machines/{m}` | | |
 //! | `POST /MAAS/sim/machines/{m}/power-cord` | `{"plugged": false}` | |
@@ -46,11 +47,7 @@ use crate::state::Bmc;
 pub const PREFIX: &str = "/MAAS/sim/";
 
 /// Answers a control call.
-pub(crate) fn handle(
-    region: &mut Region,
-    now: Timestamp,
-    request: &Request<Bytes>,
-) -> Response<Bytes> {
+pub(crate) fn handle(region: &mut Region, now: Timestamp, request: &Request<Bytes>) -> Response<Bytes> {
     let (status, value) = match answer(region, now, request) {
         Ok(value) => (StatusCode::OK, value),
         Err(error) => {
@@ -63,41 +60,20 @@ pub(crate) fn handle(
     };
     let mut response = Response::new(Bytes::from(format!("{value:#}\n")));
     *response.status_mut() = status;
-    response.headers_mut().insert(
-        http::header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
+    response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
-fn answer(
-    region: &mut Region,
-    now: Timestamp,
-    request: &Request<Bytes>,
-) -> Result<Value, KnobError> {
+fn answer(region: &mut Region, now: Timestamp, request: &Request<Bytes>) -> Result<Value, KnobError> {
     let body: Value = if request.body().is_empty() {
         json!({})
     } else {
-        serde_json::from_slice(request.body())
-            .map_err(|e| KnobError::Invalid(format!("body: {e}")))?
+        serde_json::from_slice(request.body()).map_err(|e| KnobError::Invalid(format!("body: {e}")))?
     };
-    let text = |key: &str| {
-        body[key]
-            .as_str()
-            .ok_or_else(|| KnobError::Invalid(format!("body: {key} must be a text")))
-    };
-    let flag = |key: &str| {
-        body[key]
-            .as_bool()
-            .ok_or_else(|| KnobError::Invalid(format!("body: {key} must be true or false")))
-    };
-    let path: Vec<&str> = request
-        .uri()
-        .path()
-        .trim_start_matches(PREFIX)
-        .trim_end_matches('/')
-        .split('/')
-        .collect();
+    let text = |key: &str| body[key].as_str().ok_or_else(|| KnobError::Invalid(format!("body: {key} must be a text")));
+    let flag =
+        |key: &str| body[key].as_bool().ok_or_else(|| KnobError::Invalid(format!("body: {key} must be true or false")));
+    let path: Vec<&str> = request.uri().path().trim_start_matches(PREFIX).trim_end_matches('/').split('/').collect();
     match (request.method().as_str(), path.as_slice()) {
         ("GET", ["counters"]) => Ok(json!({"counters": region.counters(), "reads": region.reads(), "writes": region.writes(), "unsimulated": region.unsimulated()})),
         ("GET", ["requests"]) => Ok(region
@@ -107,6 +83,11 @@ fn answer(
             .collect()),
         ("GET", ["machines"]) => Ok(region.system_ids().iter().filter_map(|id| region.machine(id)).map(|m| machine(&m)).collect()),
         ("GET", ["machines", name]) => region.machine(name).map(|m| machine(&m)).ok_or_else(|| KnobError::NoMachine((*name).to_owned())),
+        ("GET", ["machines", name, "user-data"]) => {
+            use base64::Engine as _;
+            let data = region.user_data(name)?.map(|bytes| base64::engine::general_purpose::STANDARD.encode(bytes));
+            Ok(json!({"base64": data}))
+        }
         ("GET", ["resolve"]) => {
             let query = Params::urlencoded(request.uri().query().unwrap_or("").as_bytes());
             Ok(json!({"addresses": region.resolve(now, query.last("name").unwrap_or(""))}))

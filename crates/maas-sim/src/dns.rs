@@ -17,19 +17,12 @@ impl Region {
     /// Addresses that the region's name servers answer for a name at that time.
     pub fn resolve(&mut self, now: Timestamp, fqdn: &str) -> BTreeSet<IpAddr> {
         self.tick(now);
-        self.published
-            .get(&canonical(fqdn))
-            .cloned()
-            .unwrap_or_default()
+        self.published.get(&canonical(fqdn)).cloned().unwrap_or_default()
     }
 
     pub(crate) fn resource_fqdn(&self, resource: &DnsResource) -> String {
         let domain = self.domains.get(&resource.domain).map_or("", |d| &d.name);
-        if resource.name == "@" {
-            domain.to_owned()
-        } else {
-            format!("{}.{domain}", resource.name)
-        }
+        if resource.name == "@" { domain.to_owned() } else { format!("{}.{domain}", resource.name) }
     }
 
     pub(crate) fn answer_dns(&mut self, call: &Call) -> Answer {
@@ -65,16 +58,10 @@ impl Region {
     fn list_dns(&self, query: &Params) -> Answer {
         let (mut name, mut domain) = (query.last("name").map(str::to_owned), None);
         if let Some(text) = query.last("domain") {
-            domain = Some(
-                self.domain_spec(text)
-                    .ok_or_else(|| Reply::missing("Domain"))?,
-            );
+            domain = Some(self.domain_spec(text).ok_or_else(|| Reply::missing("Domain"))?);
         }
         // Ignored when one of the others is given.
-        if let Some(fqdn) = query
-            .last("fqdn")
-            .filter(|_| name.is_none() && domain.is_none())
-        {
+        if let Some(fqdn) = query.last("fqdn").filter(|_| name.is_none() && domain.is_none()) {
             let (label, id) = self.split_fqdn(fqdn)?;
             name = Some(label);
             domain = Some(id);
@@ -83,18 +70,13 @@ impl Region {
         let mut hits: Vec<(u64, &str, u64)> = self
             .dns
             .iter()
-            .filter(|(_, r)| {
-                name.as_ref().is_none_or(|n| *n == r.name) && domain.is_none_or(|d| d == r.domain)
-            })
+            .filter(|(_, r)| name.as_ref().is_none_or(|n| *n == r.name) && domain.is_none_or(|d| d == r.domain))
             // Only address records are simulated, and `rrtype` looks at the others.
             .filter(|_| rrtype.is_none())
             .map(|(id, r)| (r.domain, r.name.as_str(), *id))
             .collect();
         hits.sort_unstable();
-        let mut shown: Vec<Value> = hits
-            .into_iter()
-            .map(|(_, _, id)| self.dns_json(id))
-            .collect();
+        let mut shown: Vec<Value> = hits.into_iter().map(|(_, _, id)| self.dns_json(id)).collect();
         if query.string_bool("all")? {
             shown.extend(self.implicit_records(name.as_deref(), domain));
         }
@@ -103,9 +85,8 @@ impl Region {
 
     /// What machines themselves get, shown with `all=true` under the id -1.
     fn implicit_records(&self, name: Option<&str>, domain: Option<u64>) -> Vec<Value> {
-        let wanted = |m: &&crate::state::Machine| {
-            name.is_none_or(|n| n == m.hostname) && domain.is_none_or(|d| d == m.domain)
-        };
+        let wanted =
+            |m: &&crate::state::Machine| name.is_none_or(|n| n == m.hostname) && domain.is_none_or(|d| d == m.domain);
         let mut shown = Vec::new();
         for m in self.machines.values().filter(wanted) {
             let records: Vec<Value> = self
@@ -145,33 +126,18 @@ impl Region {
             && !name.ends_with('-')
             && !name.is_empty();
         if !label && name != "@" && name != "*" {
-            return Err(Reply::invalid(
-                "__all__",
-                format!("Invalid dnsresource name: {name}."),
-            ));
+            return Err(Reply::invalid("__all__", format!("Invalid dnsresource name: {name}.")));
         }
-        let taken = self
-            .dns
-            .iter()
-            .any(|(id, r)| Some(*id) != own && r.domain == domain && r.name == name);
-        if taken {
-            Err(Reply::invalid(
-                "__all__",
-                "Labels must be unique within their zone.",
-            ))
-        } else {
-            Ok(())
-        }
+        let taken = self.dns.iter().any(|(id, r)| Some(*id) != own && r.domain == domain && r.name == name);
+        if taken { Err(Reply::invalid("__all__", "Labels must be unique within their zone.")) } else { Ok(()) }
     }
 
     fn create_dns(&mut self, call: &Call) -> Answer {
         let data = &call.form.data;
         let (name, domain) = match (data.last("name"), data.last("domain"), data.last("fqdn")) {
-            (Some(name), Some(domain), _) => (
-                name.to_owned(),
-                self.domain_spec(domain)
-                    .ok_or_else(|| Reply::missing("Domain"))?,
-            ),
+            (Some(name), Some(domain), _) => {
+                (name.to_owned(), self.domain_spec(domain).ok_or_else(|| Reply::missing("Domain"))?)
+            }
             (_, _, Some(fqdn)) => self.split_fqdn(fqdn)?,
             (None, _, None) => return Err(Reply::text(500, "'name'")),
             (_, None, None) => return Err(Reply::text(500, "'domain'")),
@@ -181,41 +147,26 @@ impl Region {
         let wanted = self.parse_addresses(data.last("ip_addresses").unwrap_or(""))?;
         let ips = self.link_addresses(wanted, &call.caller.user);
         let id = self.next_id("dns");
-        self.dns.insert(
-            id,
-            DnsResource {
-                name,
-                domain,
-                address_ttl,
-                ips,
-            },
-        );
+        self.dns.insert(id, DnsResource { name, domain, address_ttl, ips });
         self.touch_resource(id);
         Ok(Reply::json(&self.dns_json(id)))
     }
 
     fn update_dns(&mut self, id: u64, call: &Call) -> Answer {
         let data = &call.form.data;
-        let Some((mut name, mut domain, last)) = self
-            .dns
-            .get(&id)
-            .map(|r| (r.name.clone(), r.domain, r.ips.last().copied()))
+        let Some((mut name, mut domain, last)) =
+            self.dns.get(&id).map(|r| (r.name.clone(), r.domain, r.ips.last().copied()))
         else {
             return Err(Reply::missing("DNSResource"));
         };
-        if let Some(fqdn) = data
-            .last("fqdn")
-            .filter(|_| !data.has("name") && !data.has("domain"))
-        {
+        if let Some(fqdn) = data.last("fqdn").filter(|_| !data.has("name") && !data.has("domain")) {
             (name, domain) = self.split_fqdn(fqdn)?;
         }
         if let Some(text) = data.last("name") {
             text.clone_into(&mut name);
         }
         if let Some(text) = data.last("domain") {
-            domain = self
-                .domain_spec(text)
-                .ok_or_else(|| Reply::missing("Domain"))?;
+            domain = self.domain_spec(text).ok_or_else(|| Reply::missing("Domain"))?;
         }
         let ttl = parse_ttl(data, "address_ttl")?;
         self.check_name(Some(id), &name, domain)?;
@@ -246,11 +197,7 @@ impl Region {
         };
         for row in resource.ips {
             let shared = self.dns.values().any(|r| r.ips.contains(&row));
-            if !shared
-                && self
-                    .ips
-                    .get(&row)
-                    .is_some_and(|r| r.alloc == AllocType::UserReserved && r.machine.is_none())
+            if !shared && self.ips.get(&row).is_some_and(|r| r.alloc == AllocType::UserReserved && r.machine.is_none())
             {
                 self.remove_ip(row);
             }
@@ -266,10 +213,7 @@ impl Region {
                     .then_some(Wanted::Row(id))
                     .ok_or_else(|| Reply::missing("StaticIPAddress")),
                 (_, Ok(ip)) => Ok(Wanted::Ip(ip)),
-                _ => Err(Reply::text(
-                    500,
-                    format!("failed to detect a valid IP address from '{item}'"),
-                )),
+                _ => Err(Reply::text(500, format!("failed to detect a valid IP address from '{item}'"))),
             })
             .collect()
     }
@@ -303,22 +247,10 @@ impl Region {
 
     /// Adds an address to the resource of that name, made when missing.
     pub(crate) fn add_to_resource(&mut self, name: &str, domain: u64, row: u64) {
-        let found = self
-            .dns
-            .iter()
-            .find(|(_, r)| r.name == name && r.domain == domain)
-            .map(|(id, _)| *id);
+        let found = self.dns.iter().find(|(_, r)| r.name == name && r.domain == domain).map(|(id, _)| *id);
         let id = found.unwrap_or_else(|| {
             let id = self.next_id("dns");
-            self.dns.insert(
-                id,
-                DnsResource {
-                    name: name.to_owned(),
-                    domain,
-                    address_ttl: None,
-                    ips: BTreeSet::new(),
-                },
-            );
+            self.dns.insert(id, DnsResource { name: name.to_owned(), domain, address_ttl: None, ips: BTreeSet::new() });
             id
         });
         if let Some(resource) = self.dns.get_mut(&id) {
@@ -336,12 +268,7 @@ impl Region {
 
     /// Every resource with that address row.
     pub(crate) fn touch_resources_of(&mut self, row: u64) {
-        let ids: Vec<u64> = self
-            .dns
-            .iter()
-            .filter(|(_, r)| r.ips.contains(&row))
-            .map(|(id, _)| *id)
-            .collect();
+        let ids: Vec<u64> = self.dns.iter().filter(|(_, r)| r.ips.contains(&row)).map(|(id, _)| *id).collect();
         for id in ids {
             self.touch_resource(id);
         }
@@ -366,25 +293,13 @@ impl Region {
     pub(crate) fn publish(&mut self) {
         for name in std::mem::take(&mut self.dns_dirty) {
             let mut answer: BTreeSet<IpAddr> = BTreeSet::new();
-            for resource in self
-                .dns
-                .values()
-                .filter(|r| canonical(&self.resource_fqdn(r)) == name)
-            {
+            for resource in self.dns.values().filter(|r| canonical(&self.resource_fqdn(r)) == name) {
                 answer.extend(
-                    resource
-                        .ips
-                        .iter()
-                        .filter_map(|id| self.ips.get(id))
-                        .filter(|r| !r.probing)
-                        .filter_map(|r| r.ip),
+                    resource.ips.iter().filter_map(|id| self.ips.get(id)).filter(|r| !r.probing).filter_map(|r| r.ip),
                 );
             }
-            let machine = name
-                .split('.')
-                .next()
-                .and_then(|host| self.by_hostname.get(host))
-                .and_then(|id| self.machines.get(id));
+            let machine =
+                name.split('.').next().and_then(|host| self.by_hostname.get(host)).and_then(|id| self.machines.get(id));
             if let Some(machine) = machine.filter(|m| canonical(&self.fqdn(m)) == name) {
                 answer.extend(self.machine_addresses(machine));
             }

@@ -20,19 +20,12 @@ impl Region {
         let number = |key: &str| -> Result<Option<u64>, Reply> {
             query
                 .last(key)
-                .map(|t| {
-                    t.parse().map_err(|_| {
-                        Reply::text(400, format!("Invalid {key}: Please enter a number"))
-                    })
-                })
+                .map(|t| t.parse().map_err(|_| Reply::text(400, format!("Invalid {key}: Please enter a number"))))
                 .transpose()
         };
         let limit = number("limit")?.unwrap_or(100);
         if limit > 1000 {
-            return Err(Reply::text(
-                400,
-                format!("Requested number of events {limit} is greater than limit: 1000"),
-            ));
+            return Err(Reply::text(400, format!("Requested number of events {limit} is greater than limit: 1000")));
         }
         let (after, before) = (number("after")?, number("before")?);
         if after.is_some() && before.is_some() {
@@ -55,10 +48,7 @@ impl Region {
                 && any("agent_name", &m.agent_name)
                 && any("zone", self.zones.get(&m.zone).map_or("", |z| &z.name))
                 && any("pool", self.pools.get(&m.pool).map_or("", |p| &p.name))
-                && any(
-                    "domain",
-                    self.domains.get(&m.domain).map_or("", |d| &d.name),
-                )
+                && any("domain", self.domains.get(&m.domain).map_or("", |d| &d.name))
                 && any("owner", e.username.as_deref().unwrap_or(""))
         };
         let limit = usize::try_from(limit).unwrap_or(1000);
@@ -66,12 +56,7 @@ impl Region {
         let mut hits: Vec<&Event> = if after.is_some() {
             self.events.iter().filter(wanted).take(limit).collect()
         } else {
-            self.events
-                .iter()
-                .rev()
-                .filter(wanted)
-                .take(limit)
-                .collect()
+            self.events.iter().rev().filter(wanted).take(limit).collect()
         };
         hits.sort_by_key(|e| std::cmp::Reverse(e.id));
         let base: String = query
@@ -87,13 +72,9 @@ impl Region {
             (None, None, Some(n)) => uri(format!("&after={n}")),
             (None, None, None) => uri(String::new()),
         };
-        let previous = hits
-            .last()
-            .map(|oldest| uri(format!("&before={}", oldest.id)));
+        let previous = hits.last().map(|oldest| uri(format!("&before={}", oldest.id)));
         let shown: Vec<Value> = hits.iter().map(|e| self.event_json(e)).collect();
-        Ok(Reply::json(
-            &json!({"count": shown.len(), "events": shown, "next_uri": next, "prev_uri": previous}),
-        ))
+        Ok(Reply::json(&json!({"count": shown.len(), "events": shown, "next_uri": next, "prev_uri": previous})))
     }
 
     fn event_json(&self, e: &Event) -> Value {

@@ -72,17 +72,8 @@ const LIST_ONLY: &[&str] = &[
     "not_simple_status",
 ];
 /// Options of allocate that are no constraints.
-const ALLOCATE_OPTIONS: &[&str] = &[
-    "agent_name",
-    "comment",
-    "bridge_all",
-    "bridge_type",
-    "bridge_stp",
-    "bridge_fd",
-    "dry_run",
-    "verbose",
-    "op",
-];
+const ALLOCATE_OPTIONS: &[&str] =
+    &["agent_name", "comment", "bridge_all", "bridge_type", "bridge_stp", "bridge_fd", "dry_run", "verbose", "op"];
 
 /// A validated set of constraints.
 #[derive(Debug, Default)]
@@ -112,10 +103,7 @@ impl Constraints {
 
     /// Every value of a key.
     pub(crate) fn values(&self, key: &str) -> Option<&[String]> {
-        self.lists
-            .iter()
-            .find(|(k, _)| k == key)
-            .map(|(_, v)| v.as_slice())
+        self.lists.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_slice())
     }
 
     /// The second half of a 409's text: `key=value …`.
@@ -156,18 +144,11 @@ fn is_number(key: &str) -> bool {
 
 /// Several values of a minimum: the smallest counts.
 fn minimum(values: &[String]) -> Option<f64> {
-    values
-        .iter()
-        .filter_map(|v| v.trim().parse::<f64>().ok())
-        .min_by(f64::total_cmp)
+    values.iter().filter_map(|v| v.trim().parse::<f64>().ok()).min_by(f64::total_cmp)
 }
 
 fn split_tags(values: &[String]) -> Vec<&str> {
-    values
-        .iter()
-        .flat_map(|v| v.split([',', ' ']))
-        .filter(|t| !t.is_empty())
-        .collect()
+    values.iter().flat_map(|v| v.split([',', ' '])).filter(|t| !t.is_empty()).collect()
 }
 
 fn choice(value: &str) -> String {
@@ -180,17 +161,11 @@ impl Region {
         let mut errors = FieldErrors::default();
         let mut out = Constraints::default();
         for (key, values) in params.lists() {
-            if (purpose == Use::Allocate && ALLOCATE_OPTIONS.contains(&key))
-                || key == "op"
-                || key.starts_with("oauth_")
+            if (purpose == Use::Allocate && ALLOCATE_OPTIONS.contains(&key)) || key == "op" || key.starts_with("oauth_")
             {
                 continue;
             }
-            let own = if purpose == Use::Allocate {
-                ALLOCATE_ONLY
-            } else {
-                LIST_ONLY
-            };
+            let own = if purpose == Use::Allocate { ALLOCATE_ONLY } else { LIST_ONLY };
             if !SHARED.contains(&key) && !own.contains(&key) {
                 errors.add(key, "No such constraint.");
                 continue;
@@ -207,20 +182,9 @@ impl Region {
         Ok(out)
     }
 
-    fn check_values(
-        &self,
-        key: &str,
-        values: &[String],
-        out: &mut Constraints,
-        errors: &mut FieldErrors,
-    ) {
+    fn check_values(&self, key: &str, values: &[String], out: &mut Constraints, errors: &mut FieldErrors) {
         let unknown = |known: &dyn Fn(&str) -> bool| {
-            values
-                .iter()
-                .map(String::as_str)
-                .filter(|v| !known(v))
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
+            values.iter().map(String::as_str).filter(|v| !known(v)).map(str::to_owned).collect::<Vec<_>>()
         };
         match key {
             _ if is_number(key) && values.iter().any(|v| v.trim().parse::<f64>().is_err()) => {
@@ -248,19 +212,13 @@ impl Region {
                 }
             }
             "zone" | "not_in_zone" | "pool" | "not_in_pool" => {
-                let (table, what) = if key.ends_with("zone") {
-                    (&self.zones, "zone")
-                } else {
-                    (&self.pools, "pool")
-                };
+                let (table, what) = if key.ends_with("zone") { (&self.zones, "zone") } else { (&self.pools, "pool") };
                 let missing = unknown(&|v| table.values().any(|p| p.name == v));
                 if !missing.is_empty() {
                     errors.add(key, format!("No such {what}(s): {}.", missing.join(", ")));
                 }
             }
-            "subnets" | "not_subnets"
-                if !unknown(&|v| self.subnet_spec(v).is_some()).is_empty() =>
-            {
+            "subnets" | "not_subnets" if !unknown(&|v| self.subnet_spec(v).is_some()).is_empty() => {
                 errors.add(key, "No matching subnets found.");
             }
             "vlans" | "not_vlans" if !unknown(&is_the_vlan).is_empty() => {
@@ -295,10 +253,7 @@ impl Region {
                 Ok(items) => out.storage = items,
                 Err(message) => errors.add(key, message),
             },
-            "interfaces" => match values
-                .last()
-                .map_or(Ok(Vec::new()), |v| parse_interfaces(v))
-            {
+            "interfaces" => match values.last().map_or(Ok(Vec::new()), |v| parse_interfaces(v)) {
                 Ok(items) => out.interfaces = items,
                 Err(message) => errors.add(key, message),
             },
@@ -310,71 +265,34 @@ impl Region {
         let value = if value == "arm" { "armhf" } else { value };
         let matches = |full: &str| full == value || full.split('/').next() == Some(value);
         self.machines.values().any(|m| matches(&m.architecture))
-            || self
-                .images
-                .iter()
-                .any(|i| i.architecture == value || format!("{}/generic", i.architecture) == value)
+            || self.images.iter().any(|i| i.architecture == value || format!("{}/generic", i.architecture) == value)
     }
 
     /// Ids that can match at all, from the narrowest index; `None` for every machine.
     pub(crate) fn candidates(&self, constraints: &Constraints) -> Option<BTreeSet<u64>> {
-        let by_id = |values: &[String]| {
-            values
-                .iter()
-                .filter_map(|v| self.by_system_id.get(v))
-                .copied()
-                .collect()
-        };
-        if let Some(values) = constraints
-            .values("id")
-            .or_else(|| constraints.values("system_id"))
-        {
+        let by_id = |values: &[String]| values.iter().filter_map(|v| self.by_system_id.get(v)).copied().collect();
+        if let Some(values) = constraints.values("id").or_else(|| constraints.values("system_id")) {
             return Some(by_id(values));
         }
         if let Some(values) = constraints.values("hostname") {
             return Some(
-                values
-                    .iter()
-                    .filter_map(|v| self.by_hostname.get(&v.to_ascii_lowercase()))
-                    .copied()
-                    .collect(),
+                values.iter().filter_map(|v| self.by_hostname.get(&v.to_ascii_lowercase())).copied().collect(),
             );
         }
-        let of = |statuses: Vec<Status>| {
-            statuses
-                .iter()
-                .filter_map(|s| self.by_status.get(s))
-                .flatten()
-                .copied()
-                .collect()
-        };
+        let of =
+            |statuses: Vec<Status>| statuses.iter().filter_map(|s| self.by_status.get(s)).flatten().copied().collect();
         if let Some(values) = constraints.values("status") {
-            return Some(of(values
-                .iter()
-                .filter_map(|v| Status::from_filter(v))
-                .collect()));
+            return Some(of(values.iter().filter_map(|v| Status::from_filter(v)).collect()));
         }
         if let Some(values) = constraints.values("simple_status") {
-            return Some(of(Status::ALL
-                .iter()
-                .copied()
-                .filter(|s| values.iter().any(|v| v == s.simple()))
-                .collect()));
+            return Some(of(Status::ALL.iter().copied().filter(|s| values.iter().any(|v| v == s.simple())).collect()));
         }
         None
     }
 
     /// True if the machine satisfies all of them; `matched` says with which disks and interfaces.
-    pub(crate) fn satisfies(
-        &self,
-        m: &Machine,
-        constraints: &Constraints,
-        matched: &mut Matched,
-    ) -> bool {
-        constraints
-            .lists
-            .iter()
-            .all(|(key, values)| self.matches(m, key, values))
+    pub(crate) fn satisfies(&self, m: &Machine, constraints: &Constraints, matched: &mut Matched) -> bool {
+        constraints.lists.iter().all(|(key, values)| self.matches(m, key, values))
             && match_storage(m, &constraints.storage, matched)
             && self.match_interfaces(m, &constraints.interfaces, matched)
     }
@@ -400,17 +318,12 @@ impl Region {
                 .filter_map(|r| r.subnet)
                 .collect()
         };
-        let wanted_subnets = || {
-            values
-                .iter()
-                .filter_map(|v| self.subnet_spec(v))
-                .map(|s| s.id)
-        };
+        let wanted_subnets = || values.iter().filter_map(|v| self.subnet_spec(v)).map(|s| s.id);
         let target = if m.ephemeral { "memory" } else { "disk" };
         match key {
-            "name" => values.last().is_none_or(|name| {
-                name.eq_ignore_ascii_case(&m.hostname) || name.eq_ignore_ascii_case(&self.fqdn(m))
-            }),
+            "name" => values
+                .last()
+                .is_none_or(|name| name.eq_ignore_ascii_case(&m.hostname) || name.eq_ignore_ascii_case(&self.fqdn(m))),
             "id" | "system_id" => any(&m.system_id),
             "not_id" => !any(&m.system_id),
             "hostname" => any(&m.hostname),
@@ -457,30 +370,19 @@ impl Region {
         }
     }
 
-    fn match_interfaces(
-        &self,
-        m: &Machine,
-        wanted: &[InterfaceItem],
-        matched: &mut Matched,
-    ) -> bool {
+    fn match_interfaces(&self, m: &Machine, wanted: &[InterfaceItem], matched: &mut Matched) -> bool {
         let rows: Vec<_> = m.rows.iter().filter_map(|id| self.ips.get(id)).collect();
-        let subnet_matches = |value: &str| {
-            self.subnet_spec(value)
-                .is_some_and(|s| rows.iter().any(|r| r.subnet == Some(s.id)))
-        };
+        let subnet_matches =
+            |value: &str| self.subnet_spec(value).is_some_and(|s| rows.iter().any(|r| r.subnet == Some(s.id)));
         let ok = wanted.iter().all(|(_, keys)| {
             keys.iter().all(|(key, value)| {
-                let (negated, key) = key
-                    .strip_prefix("not_")
-                    .map_or((false, key.as_str()), |k| (true, k));
+                let (negated, key) = key.strip_prefix("not_").map_or((false, key.as_str()), |k| (true, k));
                 let hit = match key {
                     "id" => value.parse() == Ok(m.interface),
                     "fabric" => value == "fabric-0",
                     "space" => value == "lab-space",
                     "subnet" | "subnet_cidr" => subnet_matches(value),
-                    "ip" => value
-                        .parse::<IpAddr>()
-                        .is_ok_and(|ip| rows.iter().any(|r| r.ip == Some(ip))),
+                    "ip" => value.parse::<IpAddr>().is_ok_and(|ip| rows.iter().any(|r| r.ip == Some(ip))),
                     "mode" => rows.iter().any(|r| {
                         (r.alloc == AllocType::Auto && value == "auto")
                             || (r.alloc == AllocType::Sticky && value == "static")
@@ -497,26 +399,17 @@ impl Region {
             })
         });
         if ok {
-            matched.interfaces = wanted
-                .iter()
-                .map(|(label, _)| (label.clone(), m.interface))
-                .collect();
+            matched.interfaces = wanted.iter().map(|(label, _)| (label.clone(), m.interface)).collect();
         }
         ok
     }
 }
 
 fn is_the_vlan(value: &str) -> bool {
-    matches!(
-        value,
-        "5001" | "vid:0" | "name:untagged" | "untagged" | "fabric:fabric-0" | "space:lab-space"
-    )
+    matches!(value, "5001" | "vid:0" | "name:untagged" | "untagged" | "fabric:fabric-0" | "space:lab-space")
 }
 
 fn is_mac(text: &str) -> bool {
     let parts: Vec<&str> = text.split(':').collect();
-    parts.len() == 6
-        && parts
-            .iter()
-            .all(|p| p.len() == 2 && p.chars().all(|c| c.is_ascii_hexdigit()))
+    parts.len() == 6 && parts.iter().all(|p| p.len() == 2 && p.chars().all(|c| c.is_ascii_hexdigit()))
 }

@@ -27,19 +27,12 @@ impl Params {
 
     /// The last value of `key`: single-valued fields in Django take the last one.
     pub(crate) fn last(&self, key: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .rev()
-            .find(|(k, _)| k == key)
-            .map(|(_, v)| v.as_str())
+        self.0.iter().rev().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
     }
 
     /// Every value of `key` in order.
     pub(crate) fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0
-            .iter()
-            .filter(move |(k, _)| k == key)
-            .map(|(_, v)| v.as_str())
+        self.0.iter().filter(move |(k, _)| k == key).map(|(_, v)| v.as_str())
     }
 
     /// Every pair in order.
@@ -77,10 +70,7 @@ impl Params {
         match text.to_ascii_lowercase().as_str() {
             "true" | "t" | "yes" | "y" | "on" | "1" => Ok(true),
             "false" | "f" | "no" | "n" | "off" | "0" | "" => Ok(false),
-            _ => Err(Reply::text(
-                400,
-                format!("Invalid {key}: Value should be 'true' or 'false'"),
-            )),
+            _ => Err(Reply::text(400, format!("Invalid {key}: Value should be 'true' or 'false'"))),
         }
     }
 
@@ -107,18 +97,11 @@ pub(crate) struct Form {
 impl Form {
     /// Reads the body by its content type; other types carry no fields.
     pub(crate) fn read(headers: &http::HeaderMap, body: &Bytes) -> Result<Self, Reply> {
-        let kind = headers
-            .get(CONTENT_TYPE)
-            .and_then(|v| v.to_str().ok())
-            .unwrap_or("");
+        let kind = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
         let lower = kind.to_ascii_lowercase();
         let form = if lower.starts_with("application/x-www-form-urlencoded") {
             let post = Params::urlencoded(body);
-            Self {
-                data: post.clone(),
-                post,
-                is_json: false,
-            }
+            Self { data: post.clone(), post, is_json: false }
         } else if lower.starts_with("multipart/form-data") {
             let boundary = kind
                 .split(';')
@@ -127,19 +110,10 @@ impl Form {
                 .next()
                 .ok_or_else(|| Reply::plain(400, "Bad Request"))?;
             let post = multipart(body, boundary);
-            Self {
-                data: post.clone(),
-                post,
-                is_json: false,
-            }
+            Self { data: post.clone(), post, is_json: false }
         } else if lower.starts_with("application/json") && !body.is_empty() {
-            let value: Value =
-                serde_json::from_slice(body).map_err(|_| Reply::plain(400, "Bad Request"))?;
-            Self {
-                post: Params::default(),
-                data: json_fields(&value),
-                is_json: true,
-            }
+            let value: Value = serde_json::from_slice(body).map_err(|_| Reply::plain(400, "Bad Request"))?;
+            Self { post: Params::default(), data: json_fields(&value), is_json: true }
         } else {
             Self::default()
         };
@@ -172,10 +146,7 @@ fn scalar(value: &Value) -> String {
 }
 
 fn decode(part: &[u8]) -> String {
-    let spaced: Vec<u8> = part
-        .iter()
-        .map(|b| if *b == b'+' { b' ' } else { *b })
-        .collect();
+    let spaced: Vec<u8> = part.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
     percent_decode(&spaced).decode_utf8_lossy().into_owned()
 }
 
@@ -195,10 +166,7 @@ fn multipart(body: &[u8], boundary: &str) -> Params {
             continue;
         };
         let head = String::from_utf8_lossy(&part[..split]);
-        let name = head
-            .split("name=\"")
-            .nth(1)
-            .and_then(|n| n.split('"').next());
+        let name = head.split("name=\"").nth(1).and_then(|n| n.split('"').next());
         if let Some(name) = name {
             let value = String::from_utf8_lossy(&part[split + 4..]).into_owned();
             pairs.push((name.to_owned(), value));
@@ -237,11 +205,7 @@ mod tests {
         ];
         for (text, string_bool, checkbox) in cases {
             let params = Params::urlencoded(format!("x={text}").as_bytes());
-            assert_eq!(
-                params.string_bool("x").ok(),
-                string_bool,
-                "StringBool {text:?}"
-            );
+            assert_eq!(params.string_bool("x").ok(), string_bool, "StringBool {text:?}");
             assert_eq!(params.checkbox("x"), checkbox, "checkbox {text:?}");
         }
     }
@@ -249,16 +213,10 @@ mod tests {
     #[test]
     fn multipart_and_urlencoded_bodies_carry_the_same_fields() {
         let mut headers = http::HeaderMap::new();
-        headers.insert(
-            CONTENT_TYPE,
-            "multipart/form-data; boundary=bb".parse().unwrap(),
-        );
+        headers.insert(CONTENT_TYPE, "multipart/form-data; boundary=bb".parse().unwrap());
         let body = Bytes::from_static(b"--bb\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\nnode 1\r\n--bb\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\na=b&c\r\n--bb--\r\n");
         let multi = Form::read(&headers, &body).unwrap();
-        headers.insert(
-            CONTENT_TYPE,
-            "application/x-www-form-urlencoded".parse().unwrap(),
-        );
+        headers.insert(CONTENT_TYPE, "application/x-www-form-urlencoded".parse().unwrap());
         let url = Form::read(&headers, &Bytes::from_static(b"name=node+1&x=a%3Db%26c")).unwrap();
         assert_eq!(multi.post, url.post);
     }

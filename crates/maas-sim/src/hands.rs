@@ -13,54 +13,31 @@ impl Region {
     pub(crate) fn power_on(&mut self, id: u64, call: &Call) -> Answer {
         self.may_edit(id, call)?;
         let post = &call.form.post;
-        let user_data = post
-            .last("user_data")
-            .filter(|d| !d.is_empty())
-            .map(str::to_owned);
+        let user_data = post.last("user_data").filter(|d| !d.is_empty()).map(str::to_owned);
         let Some(machine) = self.machine_mut(id) else {
             return Err(Reply::missing("Machine"));
         };
         if machine.owner.is_none() {
-            return Err(Reply::text(
-                409,
-                "Can't start node: it hasn't been allocated.",
-            ));
+            return Err(Reply::text(409, "Can't start node: it hasn't been allocated."));
         }
         match machine.bmc {
             Bmc::Works => {}
             Bmc::NoRack => return Err(no_rack()),
             Bmc::Fails => {
                 let name = machine.hostname.clone();
-                self.event(
-                    id,
-                    Level::Error,
-                    "Failed to power on node",
-                    "BMC never transitioned from off to on.",
-                    None,
-                );
+                self.event(id, Level::Error, "Failed to power on node", "BMC never transitioned from off to on.", None);
                 return Err(Reply::text(
                     500,
-                    format!(
-                        "PowerActionError: Failed to power {name}. BMC never transitioned from off to on."
-                    ),
+                    format!("PowerActionError: Failed to power {name}. BMC never transitioned from off to on."),
                 ));
             }
         }
         // What was stored for the next boot is replaced, by nothing if nothing is given.
         machine.user_data = user_data;
-        let (status, manual, again) = (
-            machine.status,
-            !machine.has_bmc(),
-            machine.ephemeral && machine.status == Status::Deployed,
-        );
+        let (status, manual, again) =
+            (machine.status, !machine.has_bmc(), machine.ephemeral && machine.status == Status::Deployed);
         let text = by(call, post);
-        self.event(
-            id,
-            Level::Debug,
-            "User powering up node",
-            text,
-            Some(&call.caller.user),
-        );
+        self.event(id, Level::Debug, "User powering up node", text, Some(&call.caller.user));
         if matches!(status, Status::Allocated | Status::Reserved) {
             self.start_deployment(id, call)?;
             return self.shown(id);
@@ -99,20 +76,12 @@ impl Region {
                 );
                 return Err(Reply::text(
                     500,
-                    format!(
-                        "PowerActionError: Failed to power {name}. BMC never transitioned from on to off."
-                    ),
+                    format!("PowerActionError: Failed to power {name}. BMC never transitioned from on to off."),
                 ));
             }
         }
         let text = by(call, &call.form.post);
-        self.event(
-            id,
-            Level::Debug,
-            "User powering down node",
-            text,
-            Some(&call.caller.user),
-        );
+        self.event(id, Level::Debug, "User powering down node", text, Some(&call.caller.user));
         let off = self.durations.power_off;
         self.schedule_step(id, off, Step::SwitchedOff);
         self.shown(id)
@@ -128,20 +97,13 @@ impl Region {
         }
         match machine.bmc {
             Bmc::Works => {
-                machine.power_state = if machine.is_on() {
-                    PowerState::On
-                } else {
-                    PowerState::Off
-                };
+                machine.power_state = if machine.is_on() { PowerState::On } else { PowerState::Off };
                 Ok(Reply::json(&json!({"state": machine.power_state.name()})))
             }
             Bmc::NoRack => Err(no_rack()),
             Bmc::Fails => {
                 machine.power_state = PowerState::Error;
-                Err(Reply::text(
-                    500,
-                    "PowerActionError: Connection timed out while performing power action.",
-                ))
+                Err(Reply::text(500, "PowerActionError: Connection timed out while performing power action."))
             }
         }
     }
@@ -159,10 +121,7 @@ impl Region {
             other => {
                 return Err(Reply::text(
                     409,
-                    format!(
-                        "Cannot abort in current state: node {} is in state {other}.",
-                        machine.system_id
-                    ),
+                    format!("Cannot abort in current state: node {} is in state {other}.", machine.system_id),
                 ));
             }
         };
@@ -171,13 +130,7 @@ impl Region {
             self.wipe(id);
         }
         let text = by(call, &call.form.post);
-        self.event(
-            id,
-            Level::Debug,
-            "User aborting operation",
-            text,
-            Some(&call.caller.user),
-        );
+        self.event(id, Level::Debug, "User aborting operation", text, Some(&call.caller.user));
         self.event(id, Level::Info, what, "", None);
         let off = self.durations.power_off;
         self.schedule_step(id, off, Step::AbortDone);
@@ -195,11 +148,7 @@ impl Region {
             return Err(Reply::forbidden());
         }
         let (status, was_on) = (machine.status, machine.is_on());
-        let reason = post
-            .last("comment")
-            .or_else(|| post.last("error_description"))
-            .unwrap_or("")
-            .to_owned();
+        let reason = post.last("comment").or_else(|| post.last("error_description")).unwrap_or("").to_owned();
         if status.is_releasable() {
             self.wipe(id);
             self.free_auto(id);
@@ -219,13 +168,7 @@ impl Region {
                 self.schedule_step(id, off, Step::SwitchedOff);
             }
         }
-        self.event(
-            id,
-            Level::Error,
-            "Marking node broken",
-            reason.clone(),
-            Some(&call.caller.user),
-        );
+        self.event(id, Level::Error, "Marking node broken", reason.clone(), Some(&call.caller.user));
         if let Some(machine) = self.machine_mut(id) {
             machine.error_description = reason;
         }
@@ -247,13 +190,7 @@ impl Region {
         machine.owner = None;
         machine.owner_data.clear();
         let text = by(call, &call.form.post);
-        self.event(
-            id,
-            Level::Debug,
-            "User marking node fixed",
-            text,
-            Some(&call.caller.user),
-        );
+        self.event(id, Level::Debug, "User marking node fixed", text, Some(&call.caller.user));
         self.set_machine_status(id, Status::Ready);
         self.shown(id)
     }
@@ -267,10 +204,7 @@ impl Region {
             return Err(Reply::text(409, "Machine is already locked"));
         }
         if lock && !matches!(machine.status, Status::Deploying | Status::Deployed) {
-            return Err(Reply::text(
-                409,
-                "Can't lock, node is not deployed or deploying",
-            ));
+            return Err(Reply::text(409, "Can't lock, node is not deployed or deploying"));
         }
         if !lock && !machine.locked {
             return Err(Reply::text(409, "Machine is not locked"));
@@ -280,11 +214,7 @@ impl Region {
         self.event(
             id,
             Level::Debug,
-            if lock {
-                "User locking node"
-            } else {
-                "User unlocking node"
-            },
+            if lock { "User locking node" } else { "User unlocking node" },
             text,
             Some(&call.caller.user),
         );
@@ -297,23 +227,11 @@ impl Region {
             return Err(Reply::missing("Machine"));
         };
         if machine.owner.as_deref() != Some(call.caller.user.as_str()) {
-            return Err(Reply::text(
-                409,
-                "Cannot set workload annotation: it hasn't been acquired.",
-            ));
+            return Err(Reply::text(409, "Cannot set workload annotation: it hasn't been acquired."));
         }
-        let pairs: Vec<(&str, &str)> = call
-            .form
-            .post
-            .pairs()
-            .filter(|(key, _)| *key != "op")
-            .collect();
+        let pairs: Vec<(&str, &str)> = call.form.post.pairs().filter(|(key, _)| *key != "op").collect();
         for (key, _) in &pairs {
-            if key.is_empty()
-                || !key
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
-            {
+            if key.is_empty() || !key.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c)) {
                 return Err(Reply::text(500, "Invalid character in key name"));
             }
             let length = key.chars().count();

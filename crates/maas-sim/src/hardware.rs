@@ -31,11 +31,7 @@ pub(crate) fn parse_storage(text: &str) -> Result<Vec<StorageItem>, String> {
         let mut tags = Vec::new();
         if let Some(inner) = rest.strip_prefix('(') {
             let close = inner.find(')').ok_or_else(malformed)?;
-            tags = inner[..close]
-                .split(',')
-                .map(|t| t.trim().to_owned())
-                .filter(|t| !t.is_empty())
-                .collect();
+            tags = inner[..close].split(',').map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).collect();
             rest = &inner[close + 1..];
         }
         rest = match rest.strip_prefix(',') {
@@ -70,11 +66,7 @@ pub(crate) fn match_storage(m: &Machine, items: &[StorageItem], matched: &mut Ma
         let Some((_, disk)) = found else { return false };
         used.push(disk.id);
     }
-    matched.storage = items
-        .iter()
-        .zip(&used)
-        .filter_map(|(item, id)| Some((item.label.clone()?, *id)))
-        .collect();
+    matched.storage = items.iter().zip(&used).filter_map(|(item, id)| Some((item.label.clone()?, *id))).collect();
     true
 }
 
@@ -100,9 +92,7 @@ pub(crate) fn parse_interfaces(text: &str) -> Result<Vec<InterfaceItem>, String>
     let mut items = Vec::new();
     for part in text.split(';').map(str::trim).filter(|p| !p.is_empty()) {
         let malformed = || {
-            format!(
-                "Malformed constraint: '{part}' (required format: '<label>:<key>=<value>[,<key2>=<value2>[,...]]')"
-            )
+            format!("Malformed constraint: '{part}' (required format: '<label>:<key>=<value>[,<key2>=<value2>[,...]]')")
         };
         let (label, list) = part.split_once(':').ok_or_else(malformed)?;
         let mut keys = Vec::new();

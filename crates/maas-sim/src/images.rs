@@ -30,91 +30,50 @@ impl Region {
             Some(other) => {
                 return Err(Reply::text(
                     400,
-                    format!(
-                        "'{other}' is not a valid boot resource type. Available types: ['synced', 'uploaded']"
-                    ),
+                    format!("'{other}' is not a valid boot resource type. Available types: ['synced', 'uploaded']"),
                 ));
             }
         };
-        let mut rows: Vec<&Image> = self
-            .images
-            .iter()
-            .filter(|i| uploaded.is_none_or(|u| u == i.uploaded))
-            .collect();
+        let mut rows: Vec<&Image> = self.images.iter().filter(|i| uploaded.is_none_or(|u| u == i.uploaded)).collect();
         rows.sort_by_key(|i| (i.uploaded, &i.release, i.id));
         Ok(Reply::list(rows.into_iter().map(image_json).collect()))
     }
 
     /// Operating system, series and kernel of a deployment.
-    pub(crate) fn choose_image(
-        &self,
-        machine: &Machine,
-        post: &Params,
-    ) -> Result<(String, String, String), Reply> {
+    pub(crate) fn choose_image(&self, machine: &Machine, post: &Params) -> Result<(String, String, String), Reply> {
         let wanted = post.last("distro_series").unwrap_or("");
-        let series_of = |i: &Image| {
-            i.release
-                .split_once('/')
-                .map(|(_, s)| s.to_owned())
-                .unwrap_or_default()
-        };
+        let series_of = |i: &Image| i.release.split_once('/').map(|(_, s)| s.to_owned()).unwrap_or_default();
         let os_of = |i: &Image| i.release.split('/').next().unwrap_or("").to_owned();
-        let alias = |i: &Image| {
-            i.alias
-                .as_deref()
-                .is_some_and(|a| a == wanted || format!("{}/{a}", os_of(i)) == wanted)
-        };
+        let alias =
+            |i: &Image| i.alias.as_deref().is_some_and(|a| a == wanted || format!("{}/{a}", os_of(i)) == wanted);
         let is = |i: &&Image| match wanted {
             "" => !i.uploaded,
             _ => i.release == wanted || series_of(i) == wanted || alias(i) || os_of(i) == wanted,
         };
         let Some(image) = self.images.iter().find(is) else {
-            let mut known: Vec<String> = self
-                .images
-                .iter()
-                .map(|i| format!("'{}'", i.release))
-                .collect();
+            let mut known: Vec<String> = self.images.iter().map(|i| format!("'{}'", i.release)).collect();
             known.sort();
             known.dedup();
             known.insert(0, "''".to_owned());
             return Err(Reply::invalid(
                 "distro_series",
-                format!(
-                    "'{wanted}' is not a valid distro_series.  It should be one of: {}.",
-                    known.join(", ")
-                ),
+                format!("'{wanted}' is not a valid distro_series.  It should be one of: {}.", known.join(", ")),
             ));
         };
         let main = machine.architecture.split('/').next().unwrap_or("");
-        let fitting: Vec<&Image> = self
-            .images
-            .iter()
-            .filter(|i| i.release == image.release && i.architecture == main)
-            .collect();
+        let fitting: Vec<&Image> =
+            self.images.iter().filter(|i| i.release == image.release && i.architecture == main).collect();
         if fitting.is_empty() {
-            return Err(Reply::text(
-                400,
-                format!(
-                    "Missing boot image {}/{}.",
-                    image.release, machine.architecture
-                ),
-            ));
+            return Err(Reply::text(400, format!("Missing boot image {}/{}.", image.release, machine.architecture)));
         }
         let kernels: Vec<&str> = fitting.iter().filter_map(|i| i.kernel.as_deref()).collect();
         // Other operating systems are installed by the commissioning release's kernel.
-        let commissioning = self
-            .images
-            .iter()
-            .find_map(|i| i.kernel.clone())
-            .unwrap_or_default();
+        let commissioning = self.images.iter().find_map(|i| i.kernel.clone()).unwrap_or_default();
         let default = kernels.first().map_or(commissioning, |k| (*k).to_owned());
         let kernel = match post.last("hwe_kernel") {
             Some(kernel) if kernel.starts_with("ga-") || kernel.starts_with("hwe-") => {
                 if !kernels.contains(&kernel) {
-                    let text = format!(
-                        "{kernel} is not available for {} on {}.",
-                        image.release, machine.architecture
-                    );
+                    let text = format!("{kernel} is not available for {} on {}.", image.release, machine.architecture);
                     return Err(Reply::invalid("hwe_kernel", text));
                 }
                 kernel.to_owned()
@@ -126,14 +85,8 @@ impl Region {
 }
 
 fn image_json(image: &Image) -> Value {
-    let name = if image.uploaded {
-        image
-            .release
-            .strip_prefix("custom/")
-            .unwrap_or(&image.release)
-    } else {
-        &image.release
-    };
+    let name =
+        if image.uploaded { image.release.strip_prefix("custom/").unwrap_or(&image.release) } else { &image.release };
     let sub = image.kernel.as_deref().unwrap_or("generic");
     let mut shown = json!({
         "id": image.id, "type": if image.uploaded { "Uploaded" } else { "Synced" }, "name": name, "architecture": format!("{}/{sub}", image.architecture),

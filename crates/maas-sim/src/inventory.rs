@@ -6,8 +6,7 @@ use crate::Status;
 use crate::config::{Config, ImageSpec, MachineSpec};
 use crate::region::Region;
 use crate::state::{
-    AllocType, Bmc, Disk, Domain, Due, Image, IpRow, Level, Machine, Place, PowerState, Subnet,
-    Token, User,
+    AllocType, Bmc, Disk, Domain, Due, Image, IpRow, Level, Machine, Place, PowerState, Subnet, Token, User,
 };
 
 impl Region {
@@ -51,31 +50,16 @@ impl Region {
             log: VecDeque::new(),
         };
         for user in config.users {
-            region
-                .users
-                .insert(user.username.clone(), User { admin: user.admin });
+            region.users.insert(user.username.clone(), User { admin: user.admin });
             for key in user.api_keys {
                 region.insert_key(&user.username, &key);
             }
         }
         region.ensure_zone("default");
         region.ensure_pool("default");
-        for (spec, is_zone) in config
-            .zones
-            .iter()
-            .map(|z| (z, true))
-            .chain(config.pools.iter().map(|p| (p, false)))
-        {
-            let id = if is_zone {
-                region.ensure_zone(&spec.name)
-            } else {
-                region.ensure_pool(&spec.name)
-            };
-            let table = if is_zone {
-                &mut region.zones
-            } else {
-                &mut region.pools
-            };
+        for (spec, is_zone) in config.zones.iter().map(|z| (z, true)).chain(config.pools.iter().map(|p| (p, false))) {
+            let id = if is_zone { region.ensure_zone(&spec.name) } else { region.ensure_pool(&spec.name) };
+            let table = if is_zone { &mut region.zones } else { &mut region.pools };
             if let Some(place) = table.get_mut(&id).filter(|_| !spec.description.is_empty()) {
                 place.text.clone_from(&spec.description);
             }
@@ -122,10 +106,7 @@ impl Region {
             return *id;
         }
         let id = self.next_id(table);
-        let place = Place {
-            name: name.to_owned(),
-            text: text.to_owned(),
-        };
+        let place = Place { name: name.to_owned(), text: text.to_owned() };
         match table {
             "zone" => self.zones.insert(id, place),
             "pool" => self.pools.insert(id, place),
@@ -139,11 +120,7 @@ impl Region {
     }
 
     pub(crate) fn ensure_pool(&mut self, name: &str) -> u64 {
-        let text = if name == "default" {
-            "Default pool"
-        } else {
-            ""
-        };
+        let text = if name == "default" { "Default pool" } else { "" };
         self.ensure_place("pool", name, text)
     }
 
@@ -155,8 +132,7 @@ impl Region {
     pub(crate) fn insert_image(&mut self, image: ImageSpec) {
         let custom = image.uploaded && !image.name.contains('/');
         let release = if custom { format!("custom/{}", image.name) } else { image.name };
-        let kernels =
-            if image.kernels.is_empty() { vec![None] } else { image.kernels.into_iter().map(Some).collect() };
+        let kernels = if image.kernels.is_empty() { vec![None] } else { image.kernels.into_iter().map(Some).collect() };
         for kernel in kernels {
             let id = self.next_id("image");
             self.images.push(Image {
@@ -176,14 +152,7 @@ impl Region {
             return *id;
         }
         let id = self.next_id("domain");
-        self.domains.insert(
-            id,
-            Domain {
-                name: name.to_owned(),
-                authoritative: true,
-                ttl: None,
-            },
-        );
+        self.domains.insert(id, Domain { name: name.to_owned(), authoritative: true, ttl: None });
         id
     }
 
@@ -197,11 +166,7 @@ impl Region {
         self.consumers.insert(consumer.to_owned());
         self.tokens.insert(
             token.to_owned(),
-            Token {
-                consumer: consumer.to_owned(),
-                secret: secret.to_owned(),
-                user: user.to_owned(),
-            },
+            Token { consumer: consumer.to_owned(), secret: secret.to_owned(), user: user.to_owned() },
         );
         true
     }
@@ -209,9 +174,7 @@ impl Region {
     pub(crate) fn new_system_id(&mut self) -> String {
         const ALPHABET: &[u8] = b"34678abcdefghkmnpqrstwxy";
         loop {
-            let id: String = (0..6)
-                .map(|_| char::from(ALPHABET[self.rng.usize(..ALPHABET.len())]))
-                .collect();
+            let id: String = (0..6).map(|_| char::from(ALPHABET[self.rng.usize(..ALPHABET.len())])).collect();
             if !self.by_system_id.contains_key(&id) {
                 return id;
             }
@@ -223,10 +186,7 @@ impl Region {
         let system_id = spec.system_id.unwrap_or_else(|| self.new_system_id());
         let zone = self.ensure_zone(&spec.zone);
         let pool = self.ensure_pool(&spec.pool);
-        let domain = spec
-            .domain
-            .as_deref()
-            .map_or(self.default_domain, |d| self.ensure_domain(d));
+        let domain = spec.domain.as_deref().map_or(self.default_domain, |d| self.ensure_domain(d));
         for tag in &spec.tags {
             self.ensure_tag(tag);
         }
@@ -236,16 +196,10 @@ impl Region {
         let links: Vec<_> = if spec.ips.is_empty() {
             vec![(AllocType::Auto, None)]
         } else {
-            spec.ips
-                .iter()
-                .map(|ip| (AllocType::Sticky, Some(*ip)))
-                .collect()
+            spec.ips.iter().map(|ip| (AllocType::Sticky, Some(*ip))).collect()
         };
         for (alloc, ip) in observed.into_iter().chain(links) {
-            let subnet = ip.map_or_else(
-                || self.subnets.first().map(|s| s.id),
-                |ip| self.subnet_of(ip),
-            );
+            let subnet = ip.map_or_else(|| self.subnets.first().map(|s| s.id), |ip| self.subnet_of(ip));
             let row = self.insert_ip(IpRow {
                 alloc,
                 ip,
@@ -260,11 +214,7 @@ impl Region {
         let disks = spec
             .disks
             .into_iter()
-            .map(|d| Disk {
-                id: self.next_id("disk"),
-                size: d.size_gb.saturating_mul(1_000_000_000),
-                tags: d.tags,
-            })
+            .map(|d| Disk { id: self.next_id("disk"), size: d.size_gb.saturating_mul(1_000_000_000), tags: d.tags })
             .collect();
         let status = Status::from_filter(&spec.status).unwrap_or(Status::Ready);
         let manual = spec.power_type == "manual" || spec.power_type.is_empty();
@@ -287,12 +237,7 @@ impl Region {
             tags: spec.tags.into_iter().collect(),
             power_type: spec.power_type,
             mac: spec.mac.unwrap_or_else(|| {
-                format!(
-                    "52:54:00:{:02x}:{:02x}:{:02x}",
-                    (id >> 16) & 0xff,
-                    (id >> 8) & 0xff,
-                    id & 0xff
-                )
+                format!("52:54:00:{:02x}:{:02x}:{:02x}", (id >> 16) & 0xff, (id >> 8) & 0xff, id & 0xff)
             }),
             interface,
             rows,
@@ -305,11 +250,7 @@ impl Region {
             error_description: String::new(),
             status_message: None,
             status_action: None,
-            power_state: if manual {
-                PowerState::Unknown
-            } else {
-                PowerState::Off
-            },
+            power_state: if manual { PowerState::Unknown } else { PowerState::Off },
             running: false,
             plugged: true,
             bmc: Bmc::Works,
@@ -326,18 +267,11 @@ impl Region {
             epoch: 0,
         };
         self.by_system_id.insert(system_id.clone(), id);
-        self.by_hostname
-            .insert(machine.hostname.to_ascii_lowercase(), id);
+        self.by_hostname.insert(machine.hostname.to_ascii_lowercase(), id);
         self.by_status.entry(status).or_default().insert(id);
         self.machines.insert(id, machine);
         if status != Status::New {
-            self.event(
-                id,
-                Level::Debug,
-                "Node changed status",
-                format!("From 'New' to '{status}'"),
-                None,
-            );
+            self.event(id, Level::Debug, "Node changed status", format!("From 'New' to '{status}'"), None);
         }
         self.give_os(id);
         self.touch_machine_names(id);
@@ -350,18 +284,11 @@ impl Region {
             return;
         };
         let (os, kernel) = (
-            image
-                .release
-                .split_once('/')
-                .map(|(os, series)| (os.to_owned(), series.to_owned())),
+            image.release.split_once('/').map(|(os, series)| (os.to_owned(), series.to_owned())),
             image.kernel.clone(),
         );
         if let Some(m) = self.machines.get_mut(&id).filter(|m| {
-            m.os.is_none()
-                && matches!(
-                    m.status,
-                    Status::Deploying | Status::Deployed | Status::FailedDeployment
-                )
+            m.os.is_none() && matches!(m.status, Status::Deploying | Status::Deployed | Status::FailedDeployment)
         }) {
             m.os = os;
             m.hwe_kernel = kernel;

@@ -87,11 +87,7 @@ impl Region {
             system_id: m.system_id.clone(),
             hostname: m.hostname.clone(),
             fqdn: self.fqdn(m),
-            zone: self
-                .zones
-                .get(&m.zone)
-                .map(|z| z.name.clone())
-                .unwrap_or_default(),
+            zone: self.zones.get(&m.zone).map(|z| z.name.clone()).unwrap_or_default(),
             status: m.status,
             owner: m.owner.clone(),
             agent_name: m.agent_name.clone(),
@@ -103,6 +99,17 @@ impl Region {
             image: m.image(),
             deployment: m.deployment,
         })
+    }
+
+    /// The user data that the machine gets from the metadata service: what `deploy` was given, decoded. None before a deploy
+    /// and after a release.
+    ///
+    /// # Errors
+    /// No such machine.
+    pub fn user_data(&self, machine: &str) -> Result<Option<bytes::Bytes>, KnobError> {
+        let id = self.locate(machine)?;
+        let stored = self.machines.get(&id).and_then(|m| m.user_data.as_deref());
+        Ok(stored.map(crate::life::served_user_data))
     }
 
     fn locate(&self, name: &str) -> Result<u64, KnobError> {
@@ -118,12 +125,7 @@ impl Region {
     ///
     /// # Errors
     /// No such machine.
-    pub fn set_power_cord(
-        &mut self,
-        now: Timestamp,
-        machine: &str,
-        plugged: bool,
-    ) -> Result<(), KnobError> {
+    pub fn set_power_cord(&mut self, now: Timestamp, machine: &str, plugged: bool) -> Result<(), KnobError> {
         self.tick(now);
         let id = self.locate(machine)?;
         if let Some(m) = self.machine_mut(id) {
@@ -154,12 +156,7 @@ impl Region {
     ///
     /// # Errors
     /// No such machine.
-    pub fn fail_next_deployment(
-        &mut self,
-        now: Timestamp,
-        machine: &str,
-        error: &str,
-    ) -> Result<(), KnobError> {
+    pub fn fail_next_deployment(&mut self, now: Timestamp, machine: &str, error: &str) -> Result<(), KnobError> {
         self.tick(now);
         let id = self.locate(machine)?;
         if let Some(m) = self.machine_mut(id) {
@@ -172,12 +169,7 @@ impl Region {
     ///
     /// # Errors
     /// No such machine.
-    pub fn set_locked(
-        &mut self,
-        now: Timestamp,
-        machine: &str,
-        locked: bool,
-    ) -> Result<(), KnobError> {
+    pub fn set_locked(&mut self, now: Timestamp, machine: &str, locked: bool) -> Result<(), KnobError> {
         self.tick(now);
         let id = self.locate(machine)?;
         if let Some(m) = self.machine_mut(id) {
@@ -191,12 +183,7 @@ impl Region {
     ///
     /// # Errors
     /// No such machine.
-    pub fn set_status(
-        &mut self,
-        now: Timestamp,
-        machine: &str,
-        status: Status,
-    ) -> Result<(), KnobError> {
+    pub fn set_status(&mut self, now: Timestamp, machine: &str, status: Status) -> Result<(), KnobError> {
         self.tick(now);
         let id = self.locate(machine)?;
         if matches!(status, Status::Ready | Status::New) {
@@ -215,12 +202,7 @@ impl Region {
     ///
     /// # Errors
     /// No such machine.
-    pub fn set_owner(
-        &mut self,
-        now: Timestamp,
-        machine: &str,
-        owner: Option<&str>,
-    ) -> Result<(), KnobError> {
+    pub fn set_owner(&mut self, now: Timestamp, machine: &str, owner: Option<&str>) -> Result<(), KnobError> {
         self.tick(now);
         let id = self.locate(machine)?;
         if let Some(m) = self.machine_mut(id) {
@@ -235,16 +217,8 @@ impl Region {
     /// The host name or `system_id` is taken, or the host name empty.
     pub fn add_machine(&mut self, now: Timestamp, spec: MachineSpec) -> Result<String, KnobError> {
         self.tick(now);
-        let taken = spec
-            .system_id
-            .as_ref()
-            .is_some_and(|id| self.by_system_id.contains_key(id));
-        if spec.hostname.is_empty()
-            || taken
-            || self
-                .by_hostname
-                .contains_key(&spec.hostname.to_ascii_lowercase())
-        {
+        let taken = spec.system_id.as_ref().is_some_and(|id| self.by_system_id.contains_key(id));
+        if spec.hostname.is_empty() || taken || self.by_hostname.contains_key(&spec.hostname.to_ascii_lowercase()) {
             return Err(KnobError::Invalid(format!(
                 "machine {:?}: hostname empty, or hostname or system_id taken",
                 spec.hostname
@@ -304,9 +278,7 @@ impl Region {
         if self.insert_key(user, key) {
             Ok(())
         } else {
-            Err(KnobError::Invalid(
-                "an API key is consumer:token:secret".to_owned(),
-            ))
+            Err(KnobError::Invalid("an API key is consumer:token:secret".to_owned()))
         }
     }
 
@@ -319,8 +291,7 @@ impl Region {
             return Err(KnobError::NoUser(user.to_owned()));
         }
         let token = key.map(|k| k.split(':').nth(1).unwrap_or(""));
-        self.tokens
-            .retain(|name, t| t.user != user || token.is_some_and(|wanted| wanted != name));
+        self.tokens.retain(|name, t| t.user != user || token.is_some_and(|wanted| wanted != name));
         self.consumers = self.tokens.values().map(|t| t.consumer.clone()).collect();
         Ok(())
     }
@@ -330,16 +301,9 @@ impl Region {
     ///
     /// # Errors
     /// A name without a domain.
-    pub fn add_dns_resource(
-        &mut self,
-        now: Timestamp,
-        fqdn: &str,
-        addresses: &[IpAddr],
-    ) -> Result<u64, KnobError> {
+    pub fn add_dns_resource(&mut self, now: Timestamp, fqdn: &str, addresses: &[IpAddr]) -> Result<u64, KnobError> {
         self.tick(now);
-        let (name, domain) = fqdn
-            .split_once('.')
-            .ok_or_else(|| KnobError::Invalid(format!("{fqdn}: no domain")))?;
+        let (name, domain) = fqdn.split_once('.').ok_or_else(|| KnobError::Invalid(format!("{fqdn}: no domain")))?;
         let domain = self.ensure_domain(domain);
         let ips: BTreeSet<u64> = addresses
             .iter()
@@ -360,15 +324,7 @@ impl Region {
             })
             .collect();
         let id = self.next_id("dns");
-        self.dns.insert(
-            id,
-            DnsResource {
-                name: name.to_owned(),
-                domain,
-                address_ttl: None,
-                ips,
-            },
-        );
+        self.dns.insert(id, DnsResource { name: name.to_owned(), domain, address_ttl: None, ips });
         self.touch_resource(id);
         Ok(id)
     }

@@ -85,8 +85,8 @@ mod view;
 
 pub use auth::FAKE_SECRET;
 pub use config::{
-    ADMIN_KEY, Config, ConfigError, ConfigErrorKind, DiskSpec, Durations, ImageSpec, MachineSpec,
-    PlaceSpec, SubnetSpec, USER_KEY, UserSpec,
+    ADMIN_KEY, Config, ConfigError, ConfigErrorKind, DiskSpec, Durations, ImageSpec, MachineSpec, PlaceSpec,
+    SubnetSpec, USER_KEY, UserSpec,
 };
 pub use knobs::{KnobError, KnobErrorKind, MachineState};
 pub use region::{Happening, Outage, Region, RequestRecord};

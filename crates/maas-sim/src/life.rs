@@ -29,10 +29,7 @@ pub(crate) fn by(call: &Call, params: &Params) -> String {
 impl Region {
     /// The machine as JSON.
     pub(crate) fn shown(&self, id: u64) -> Answer {
-        self.machines
-            .get(&id)
-            .map(|m| Reply::json(&self.machine_json(m)))
-            .ok_or_else(|| Reply::missing("Machine"))
+        self.machines.get(&id).map(|m| Reply::json(&self.machine_json(m))).ok_or_else(|| Reply::missing("Machine"))
     }
 
     /// Refuses callers who may not edit the machine, and everybody while it is locked.
@@ -41,11 +38,7 @@ impl Region {
             return Err(Reply::missing("Machine"));
         };
         self.may_edit_locked(id, call)?;
-        if machine.locked {
-            Err(Reply::forbidden())
-        } else {
-            Ok(())
-        }
+        if machine.locked { Err(Reply::forbidden()) } else { Ok(()) }
     }
 
     /// As [`Region::may_edit`], for what works on locked machines too.
@@ -53,27 +46,14 @@ impl Region {
         let Some(machine) = self.machines.get(&id) else {
             return Err(Reply::missing("Machine"));
         };
-        let own = machine
-            .owner
-            .as_ref()
-            .is_none_or(|owner| *owner == call.caller.user);
-        if own || call.caller.admin {
-            Ok(())
-        } else {
-            Err(Reply::forbidden())
-        }
+        let own = machine.owner.as_ref().is_none_or(|owner| *owner == call.caller.user);
+        if own || call.caller.admin { Ok(()) } else { Err(Reply::forbidden()) }
     }
 
     /// Makes a Ready machine the caller's.
     pub(crate) fn acquire(&mut self, id: u64, call: &Call, agent_name: &str) {
         let text = by(call, &call.form.post);
-        self.event(
-            id,
-            Level::Debug,
-            "User acquiring node",
-            text,
-            Some(&call.caller.user),
-        );
+        self.event(id, Level::Debug, "User acquiring node", text, Some(&call.caller.user));
         if let Some(machine) = self.machine_mut(id) {
             machine.owner = Some(call.caller.user.clone());
             agent_name.clone_into(&mut machine.agent_name);
@@ -96,30 +76,18 @@ impl Region {
         }
         if post.string_bool("install_kvm")? || post.string_bool("register_vmhost")? {
             call.admin_or(Reply::text(403, "Only administratros can deploy VM hosts"))?;
-            return Err(Reply::text(
-                501,
-                "Not simulated: POST machine deploy install_kvm",
-            ));
+            return Err(Reply::text(501, "Not simulated: POST machine deploy install_kvm"));
         }
-        let machine = self
-            .machines
-            .get(&id)
-            .ok_or_else(|| Reply::missing("Machine"))?;
+        let machine = self.machines.get(&id).ok_or_else(|| Reply::missing("Machine"))?;
         let status = machine.status;
         if !matches!(status, Status::Ready | Status::Allocated | Status::Reserved) {
-            return Err(Reply::text(
-                409,
-                format!("Can't deploy a machine that is in the '{status}' state"),
-            ));
+            return Err(Reply::text(409, format!("Can't deploy a machine that is in the '{status}' state")));
         }
         // Validation comes after acquiring in a real region, but its 400 rolls the transaction back: nothing stays.
         let (os, series, kernel) = self.choose_image(machine, post)?;
         let has_root = !machine.disks.is_empty();
         if !has_root && !ephemeral {
-            return Err(Reply::invalid(
-                "storage",
-                "Specify a storage device to be able to deploy this node.",
-            ));
+            return Err(Reply::invalid("storage", "Specify a storage device to be able to deploy this node."));
         }
         let agent_name = post.last("agent_name").unwrap_or("").to_owned();
         if agent_name.chars().count() > 255 {
@@ -133,23 +101,14 @@ impl Region {
             self.acquire(id, call, &agent_name);
         }
         let text = by(call, post);
-        self.event(
-            id,
-            Level::Debug,
-            "User starting deployment",
-            text,
-            Some(&call.caller.user),
-        );
+        self.event(id, Level::Debug, "User starting deployment", text, Some(&call.caller.user));
         let result = self.next_id("result");
         if let Some(machine) = self.machine_mut(id) {
             machine.os = Some((os, series));
             machine.hwe_kernel = Some(kernel);
             machine.min_hwe_kernel = Some(String::new());
             machine.ephemeral = ephemeral;
-            machine.user_data = post
-                .last("user_data")
-                .filter(|d| !d.is_empty())
-                .map(str::to_owned);
+            machine.user_data = post.last("user_data").filter(|d| !d.is_empty()).map(str::to_owned);
             machine.installation_result = Some(result);
         }
         self.start_deployment(id, call)?;
@@ -160,11 +119,7 @@ impl Region {
     pub(crate) fn start_deployment(&mut self, id: u64, call: &Call) -> Result<(), Reply> {
         self.set_machine_status(id, Status::Deploying);
         self.event(id, Level::Info, "Deploying", "", None);
-        let no_rack = self
-            .machines
-            .get(&id)
-            .is_some_and(|m| m.bmc == Bmc::NoRack)
-            .then(no_rack);
+        let no_rack = self.machines.get(&id).is_some_and(|m| m.bmc == Bmc::NoRack).then(no_rack);
         let claimed = match no_rack {
             Some(reply) => Err(reply),
             None => self.claim_auto(id),
@@ -201,23 +156,14 @@ impl Region {
             return self.shown(id);
         }
         if !status.is_releasable() {
-            return Err(Reply::text(
-                409,
-                format!("Machine cannot be released in its current state ('{status}')."),
-            ));
+            return Err(Reply::text(409, format!("Machine cannot be released in its current state ('{status}').")));
         }
         let quick = data.checkbox("quick_erase");
         if quick || data.checkbox("erase") || data.checkbox("secure_erase") {
             self.start_erasing(id, call, quick || data.checkbox("secure_erase"))?;
         } else {
             let text = by(call, data);
-            self.event(
-                id,
-                Level::Debug,
-                "User releasing node",
-                text,
-                Some(&call.caller.user),
-            );
+            self.event(id, Level::Debug, "User releasing node", text, Some(&call.caller.user));
             self.start_release(id)?;
         }
         self.shown(id)
@@ -225,13 +171,7 @@ impl Region {
 
     fn start_erasing(&mut self, id: u64, call: &Call, quick: bool) -> Result<(), Reply> {
         let text = by(call, &call.form.data);
-        self.event(
-            id,
-            Level::Debug,
-            "User erasing disks",
-            text,
-            Some(&call.caller.user),
-        );
+        self.event(id, Level::Debug, "User erasing disks", text, Some(&call.caller.user));
         if self.machines.get(&id).is_some_and(|m| m.bmc == Bmc::NoRack) {
             return Err(no_rack());
         }
@@ -242,11 +182,7 @@ impl Region {
             machine.running = machine.has_bmc();
         }
         self.set_machine_status(id, Status::DiskErasing);
-        let after = if quick {
-            self.durations.quick_erase
-        } else {
-            self.durations.erase
-        };
+        let after = if quick { self.durations.quick_erase } else { self.durations.erase };
         self.schedule_step(id, after, Step::Erased);
         Ok(())
     }
@@ -272,27 +208,15 @@ impl Region {
         }
         if bmc != Bmc::Works {
             // The status goes back to what it was; what was cleared stays cleared.
-            let name = self
-                .machines
-                .get(&id)
-                .map(|m| m.hostname.clone())
-                .unwrap_or_default();
-            self.event(
-                id,
-                Level::Error,
-                "Failed to power off node",
-                "BMC did not answer",
-                None,
-            );
+            let name = self.machines.get(&id).map(|m| m.hostname.clone()).unwrap_or_default();
+            self.event(id, Level::Error, "Failed to power off node", "BMC did not answer", None);
             self.set_machine_status(id, before);
             return Err(if bmc == Bmc::NoRack {
                 no_rack()
             } else {
                 Reply::text(
                     500,
-                    format!(
-                        "PowerActionError: Failed to power {name}. BMC never transitioned from on to off."
-                    ),
+                    format!("PowerActionError: Failed to power {name}. BMC never transitioned from on to off."),
                 )
             });
         }
@@ -325,31 +249,17 @@ impl Region {
     /// Says that what was deployed is lost, if there was something.
     pub(crate) fn wipe(&mut self, id: u64) {
         if let Some(machine) = self.machines.get(&id).filter(|m| m.os.is_some()) {
-            self.happenings.push(Happening::Wiped {
-                system_id: machine.system_id.clone(),
-            });
+            self.happenings.push(Happening::Wiped { system_id: machine.system_id.clone() });
         }
     }
 
     pub(crate) fn release_batch(&mut self, call: &Call) -> Answer {
         let wanted: Vec<String> = call.form.data.all("machines").map(str::to_owned).collect();
-        let unknown: Vec<&str> = wanted
-            .iter()
-            .map(String::as_str)
-            .filter(|id| self.find(id).is_none())
-            .collect();
+        let unknown: Vec<&str> = wanted.iter().map(String::as_str).filter(|id| self.find(id).is_none()).collect();
         if !unknown.is_empty() {
-            return Err(Reply::text(
-                400,
-                format!("Unknown machine(s): {}.", unknown.join(", ")),
-            ));
+            return Err(Reply::text(400, format!("Unknown machine(s): {}.", unknown.join(", "))));
         }
-        let ids: Vec<u64> = self
-            .machines
-            .values()
-            .filter(|m| wanted.contains(&m.system_id))
-            .map(|m| m.id)
-            .collect();
+        let ids: Vec<u64> = self.machines.values().filter(|m| wanted.contains(&m.system_id)).map(|m| m.id).collect();
         let refused: Vec<&str> = ids
             .iter()
             .filter(|id| self.may_edit(**id, call).is_err())
@@ -374,10 +284,7 @@ impl Region {
         if !wrong.is_empty() {
             return Err(Reply::text(
                 409,
-                format!(
-                    "Machine(s) cannot be released in their current state: {}.",
-                    wrong.join(", ")
-                ),
+                format!("Machine(s) cannot be released in their current state: {}.", wrong.join(", ")),
             ));
         }
         let mut released = Vec::new();
@@ -390,13 +297,7 @@ impl Region {
             }
             released.push(json!(machine.system_id));
             let text = by(call, &call.form.data);
-            self.event(
-                id,
-                Level::Debug,
-                "User releasing node",
-                text,
-                Some(&call.caller.user),
-            );
+            self.event(id, Level::Debug, "User releasing node", text, Some(&call.caller.user));
             self.start_release(id)?;
         }
         Ok(Reply::list(released))
@@ -404,11 +305,7 @@ impl Region {
 
     /// Gives every AUTO row of the machine an address, hidden until it counts as checked.
     fn claim_auto(&mut self, id: u64) -> Result<(), Reply> {
-        let rows = self
-            .machines
-            .get(&id)
-            .map(|m| m.rows.clone())
-            .unwrap_or_default();
+        let rows = self.machines.get(&id).map(|m| m.rows.clone()).unwrap_or_default();
         for row in rows {
             let subnet = match self.ips.get(&row) {
                 Some(r) if r.alloc == AllocType::Auto && r.ip.is_none() => r.subnet,
@@ -427,11 +324,7 @@ impl Region {
 
     /// Takes the addresses of AUTO rows back. The rows stay, and stay linked to DNS resources.
     pub(crate) fn free_auto(&mut self, id: u64) {
-        let rows = self
-            .machines
-            .get(&id)
-            .map(|m| m.rows.clone())
-            .unwrap_or_default();
+        let rows = self.machines.get(&id).map(|m| m.rows.clone()).unwrap_or_default();
         for id in rows {
             let Some(row) = self.ips.get_mut(&id).filter(|r| r.alloc == AllocType::Auto) else {
                 continue;
@@ -455,11 +348,7 @@ impl Region {
             system_id: m.system_id.clone(),
             hostname: m.hostname.clone(),
             fqdn: self.fqdn(m),
-            zone: self
-                .zones
-                .get(&m.zone)
-                .map(|z| z.name.clone())
-                .unwrap_or_default(),
+            zone: self.zones.get(&m.zone).map(|z| z.name.clone()).unwrap_or_default(),
             addresses,
             user_data: m.user_data.as_deref().map(served_user_data),
             image: m.image(),
@@ -470,7 +359,7 @@ impl Region {
 }
 
 /// What the metadata service makes of stored user data: decoded if it is base64 that encodes back to the same text.
-fn served_user_data(stored: &str) -> Bytes {
+pub(crate) fn served_user_data(stored: &str) -> Bytes {
     use base64::Engine as _;
     let engine = base64::engine::general_purpose::STANDARD;
     let compact: String = stored.split_whitespace().collect();

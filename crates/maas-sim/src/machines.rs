@@ -21,8 +21,7 @@ fn by_label(pairs: &[(String, u64)]) -> Value {
     Value::Object(map)
 }
 
-const UNAVAILABLE_CHOICE: &str =
-    "Select a valid choice. That choice is not one of the available choices.";
+const UNAVAILABLE_CHOICE: &str = "Select a valid choice. That choice is not one of the available choices.";
 
 impl Region {
     /// Users see free machines and their own; administrators see all.
@@ -41,22 +40,12 @@ impl Region {
 
     pub(crate) fn list_machines(&self, call: &Call) -> Answer {
         let constraints = self.constraints(&call.query, Use::List)?;
-        let wanted = |m: &&Machine| {
-            Self::sees(m, call) && self.satisfies(m, &constraints, &mut Matched::default())
-        };
+        let wanted = |m: &&Machine| Self::sees(m, call) && self.satisfies(m, &constraints, &mut Matched::default());
         let hits: Vec<Value> = match self.candidates(&constraints) {
-            Some(ids) => ids
-                .iter()
-                .filter_map(|id| self.machines.get(id))
-                .filter(wanted)
-                .map(|m| self.machine_json(m))
-                .collect(),
-            None => self
-                .machines
-                .values()
-                .filter(wanted)
-                .map(|m| self.machine_json(m))
-                .collect(),
+            Some(ids) => {
+                ids.iter().filter_map(|id| self.machines.get(id)).filter(wanted).map(|m| self.machine_json(m)).collect()
+            }
+            None => self.machines.values().filter(wanted).map(|m| self.machine_json(m)).collect(),
         };
         Ok(Reply::list(hits))
     }
@@ -68,13 +57,7 @@ impl Region {
                 && m.owner.as_deref() == Some(call.caller.user.as_str())
                 && (ids.is_empty() || ids.contains(&m.system_id.as_str()))
         };
-        Ok(Reply::list(
-            self.machines
-                .values()
-                .filter(own)
-                .map(|m| self.machine_json(m))
-                .collect(),
-        ))
+        Ok(Reply::list(self.machines.values().filter(own).map(|m| self.machine_json(m)).collect()))
     }
 
     pub(crate) fn read_machine(&self, id: u64, call: &Call) -> Answer {
@@ -129,8 +112,7 @@ impl Region {
         if !dry_run {
             self.acquire(id, call, &agent_name);
         }
-        let Some(Value::Object(mut shown)) = self.machines.get(&id).map(|m| self.machine_json(m))
-        else {
+        let Some(Value::Object(mut shown)) = self.machines.get(&id).map(|m| self.machine_json(m)) else {
             return Err(Reply::missing("Machine"));
         };
         let mut by_type = Map::new();
@@ -171,10 +153,7 @@ impl Region {
         let mut errors = FieldErrors::default();
         let mut change = Update::default();
         let place = |table: &std::collections::BTreeMap<u64, crate::state::Place>, name: &str| {
-            table
-                .iter()
-                .find(|(_, p)| p.name == name)
-                .map(|(id, _)| *id)
+            table.iter().find(|(_, p)| p.name == name).map(|(id, _)| *id)
         };
         if let Some(hostname) = data.last("hostname") {
             match self.check_hostname(id, hostname) {
@@ -191,10 +170,7 @@ impl Region {
                 None => errors.add("domain", UNAVAILABLE_CHOICE),
             }
         }
-        for (field, table, slot) in [
-            ("zone", &self.zones, &mut change.zone),
-            ("pool", &self.pools, &mut change.pool),
-        ] {
+        for (field, table, slot) in [("zone", &self.zones, &mut change.zone), ("pool", &self.pools, &mut change.pool)] {
             if let Some(name) = data.last(field) {
                 *slot = place(table, name);
                 if slot.is_none() {
@@ -202,11 +178,9 @@ impl Region {
                 }
             }
         }
-        for (field, slot) in [
-            ("cpu_count", &mut change.cpu_count),
-            ("memory", &mut change.memory),
-            ("swap_size", &mut change.swap_size),
-        ] {
+        for (field, slot) in
+            [("cpu_count", &mut change.cpu_count), ("memory", &mut change.memory), ("swap_size", &mut change.swap_size)]
+        {
             if let Some(text) = data.last(field) {
                 match text.parse() {
                     Ok(number) => *slot = Some(number),
@@ -222,13 +196,13 @@ impl Region {
                 .values()
                 .any(|m| m.architecture == text || m.architecture.split('/').next() == Some(text));
             if known {
-                change.architecture = Some(if text.contains('/') {
-                    text.to_owned()
-                } else {
-                    format!("{text}/generic")
-                });
+                change.architecture =
+                    Some(if text.contains('/') { text.to_owned() } else { format!("{text}/generic") });
             } else {
-                errors.add("architecture", format!("'{text}' is not a valid architecture.  It should be one of: 'amd64/generic'."));
+                errors.add(
+                    "architecture",
+                    format!("'{text}' is not a valid architecture.  It should be one of: 'amd64/generic'."),
+                );
             }
         }
         change.description = data.last("description").map(str::to_owned);
@@ -264,11 +238,7 @@ impl Region {
         {
             return Err(format!("Label contains disallowed characters: '{name}'."));
         }
-        if self
-            .by_hostname
-            .get(&name.to_ascii_lowercase())
-            .is_some_and(|other| *other != id)
-        {
+        if self.by_hostname.get(&name.to_ascii_lowercase()).is_some_and(|other| *other != id) {
             return Err("Node with this Hostname already exists.".to_owned());
         }
         Ok((name.to_owned(), domain))
@@ -276,18 +246,10 @@ impl Region {
 
     /// A name for machines whose host name was emptied.
     fn petname(&mut self) -> String {
-        const FIRST: [&str; 8] = [
-            "brave", "calm", "eager", "fair", "keen", "native", "quick", "wise",
-        ];
-        const SECOND: [&str; 8] = [
-            "cat", "crow", "deer", "hare", "lynx", "mole", "sheep", "wren",
-        ];
+        const FIRST: [&str; 8] = ["brave", "calm", "eager", "fair", "keen", "native", "quick", "wise"];
+        const SECOND: [&str; 8] = ["cat", "crow", "deer", "hare", "lynx", "mole", "sheep", "wren"];
         loop {
-            let name = format!(
-                "{}-{}",
-                FIRST[self.rng.usize(..FIRST.len())],
-                SECOND[self.rng.usize(..SECOND.len())]
-            );
+            let name = format!("{}-{}", FIRST[self.rng.usize(..FIRST.len())], SECOND[self.rng.usize(..SECOND.len())]);
             if !self.by_hostname.contains_key(&name) {
                 return name;
             }
@@ -313,8 +275,7 @@ impl Region {
             return;
         };
         self.by_system_id.remove(&machine.system_id);
-        self.by_hostname
-            .remove(&machine.hostname.to_ascii_lowercase());
+        self.by_hostname.remove(&machine.hostname.to_ascii_lowercase());
         if let Some(set) = self.by_status.get_mut(&machine.status) {
             set.remove(&id);
         }
@@ -323,9 +284,7 @@ impl Region {
         }
         self.events.retain(|e| e.machine != id);
         if machine.is_on() {
-            self.happenings.push(Happening::PoweredOff {
-                system_id: machine.system_id,
-            });
+            self.happenings.push(Happening::PoweredOff { system_id: machine.system_id });
         }
     }
 }
@@ -358,19 +317,12 @@ impl Update {
         set(&mut m.domain, self.domain);
         set(&mut m.zone, self.zone);
         set(&mut m.pool, self.pool);
-        set(
-            &mut m.cpu_count,
-            self.cpu_count.map(|n| u32::try_from(n).unwrap_or(u32::MAX)),
-        );
+        set(&mut m.cpu_count, self.cpu_count.map(|n| u32::try_from(n).unwrap_or(u32::MAX)));
         set(&mut m.memory, self.memory);
         set(&mut m.architecture, self.architecture);
         set(&mut m.description, self.description);
         set(&mut m.power_type, self.power_type);
-        m.swap_size = if self.clear_swap {
-            None
-        } else {
-            self.swap_size.or(m.swap_size)
-        };
+        m.swap_size = if self.clear_swap { None } else { self.swap_size.or(m.swap_size) };
         m.min_hwe_kernel = self.min_hwe_kernel.or(m.min_hwe_kernel.take());
     }
 }

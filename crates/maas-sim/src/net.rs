@@ -46,16 +46,11 @@ impl Region {
         if let Some(ip) = self.ips.remove(&id).and_then(|r| r.ip) {
             self.by_ip.remove(&ip);
         }
-        self.dns
-            .retain(|_, r| !r.ips.remove(&id) || !r.ips.is_empty());
+        self.dns.retain(|_, r| !r.ips.remove(&id) || !r.ips.is_empty());
     }
 
     pub(crate) fn subnet_of(&self, ip: IpAddr) -> Option<u64> {
-        self.subnets
-            .iter()
-            .filter(|s| s.cidr.contains(&ip))
-            .max_by_key(|s| s.cidr.prefix_len())
-            .map(|s| s.id)
+        self.subnets.iter().filter(|s| s.cidr.contains(&ip)).max_by_key(|s| s.cidr.prefix_len()).map(|s| s.id)
     }
 
     /// A subnet by id, CIDR, name or one of the prefixed forms.
@@ -64,17 +59,13 @@ impl Region {
         match text.split_once(':') {
             Some(("cidr", cidr)) => find(&|s| s.cidr.to_string() == cidr),
             Some(("name", name)) => find(&|s| s.name == name),
-            Some(("ip", ip)) => ip
-                .parse::<IpAddr>()
-                .ok()
-                .and_then(|ip| self.subnet_of(ip))
-                .and_then(|id| find(&|s| s.id == id)),
-            Some(
-                ("space", "lab-space") | ("fabric", "fabric-0") | ("vid", "0") | ("vlan", "5001"),
-            ) => self.subnets.first(),
-            _ => {
-                find(&|s| s.id.to_string() == text || s.cidr.to_string() == text || s.name == text)
+            Some(("ip", ip)) => {
+                ip.parse::<IpAddr>().ok().and_then(|ip| self.subnet_of(ip)).and_then(|id| find(&|s| s.id == id))
             }
+            Some(("space", "lab-space") | ("fabric", "fabric-0") | ("vid", "0") | ("vlan", "5001")) => {
+                self.subnets.first()
+            }
+            _ => find(&|s| s.id.to_string() == text || s.cidr.to_string() == text || s.name == text),
         }
     }
 
@@ -86,22 +77,11 @@ impl Region {
         };
         let network = subnet.cidr.network();
         let (first, last) = (number(network) + 1, number(subnet.cidr.broadcast()));
-        let last = if network.is_ipv4() {
-            last.saturating_sub(1)
-        } else {
-            last
-        };
-        let mut blocks: Vec<(u128, u128)> = [subnet.dynamic, subnet.reserved]
-            .into_iter()
-            .flatten()
-            .map(|(a, b)| (number(a), number(b)))
-            .collect();
+        let last = if network.is_ipv4() { last.saturating_sub(1) } else { last };
+        let mut blocks: Vec<(u128, u128)> =
+            [subnet.dynamic, subnet.reserved].into_iter().flatten().map(|(a, b)| (number(a), number(b))).collect();
         blocks.extend(subnet.gateway.map(|g| (number(g), number(g))));
-        blocks.extend(
-            self.by_ip
-                .range(network..=subnet.cidr.broadcast())
-                .map(|(ip, _)| (number(*ip), number(*ip))),
-        );
+        blocks.extend(self.by_ip.range(network..=subnet.cidr.broadcast()).map(|(ip, _)| (number(*ip), number(*ip))));
         blocks.sort_unstable();
         let mut best: Option<(u128, u128)> = None;
         let mut next = first;
@@ -117,12 +97,8 @@ impl Region {
                 break;
             }
         }
-        best.map(|(_, at)| address(at, network)).ok_or_else(|| {
-            Reply::text(
-                503,
-                format!("No more IPs available in subnet: {}.", subnet.cidr),
-            )
-        })
+        best.map(|(_, at)| address(at, network))
+            .ok_or_else(|| Reply::text(503, format!("No more IPs available in subnet: {}.", subnet.cidr)))
     }
 
     pub(crate) fn list_ips(&self, call: &Call) -> Answer {
@@ -130,16 +106,12 @@ impl Region {
         let all = query.string_bool("all")?;
         let owner = query.last("owner");
         if (all || owner.is_some_and(|o| o != call.caller.user)) && !call.caller.admin {
-            return Err(Reply::text(
-                403,
-                "Listing all IP addresses requires admin privileges.",
-            ));
+            return Err(Reply::text(403, "Listing all IP addresses requires admin privileges."));
         }
         let wanted_ip = match query.last("ip") {
-            Some(text) => Some(
-                text.parse::<IpAddr>()
-                    .map_err(|_| Reply::invalid("ip", "Enter a valid IPv4 or IPv6 address."))?,
-            ),
+            Some(text) => {
+                Some(text.parse::<IpAddr>().map_err(|_| Reply::invalid("ip", "Enter a valid IPv4 or IPv6 address."))?)
+            }
             None => None,
         };
         let owner = owner.unwrap_or(&call.caller.user);
@@ -151,36 +123,30 @@ impl Region {
                     r.alloc == AllocType::UserReserved && r.user.as_deref() == Some(owner)
                 }
         };
-        let hits: Vec<Value> = self
-            .ips
-            .values()
-            .filter(wanted)
-            .map(|r| self.ip_json(r))
-            .collect();
+        let hits: Vec<Value> = self.ips.values().filter(wanted).map(|r| self.ip_json(r)).collect();
         Ok(Reply::list(hits))
     }
 
     pub(crate) fn reserve_ip(&mut self, call: &Call) -> Answer {
         let data = &call.form.data;
         let given = match data.last("ip").or_else(|| data.last("ip_address")) {
-            Some(text) => Some(text.parse::<IpAddr>().map_err(|_| {
-                Reply::invalid("ip_address", "Enter a valid IPv4 or IPv6 address.")
-            })?),
+            Some(text) => Some(
+                text.parse::<IpAddr>()
+                    .map_err(|_| Reply::invalid("ip_address", "Enter a valid IPv4 or IPv6 address."))?,
+            ),
             None => None,
         };
-        let subnet =
-            match (data.last("subnet"), given) {
-                (Some(text), _) => Some(self.subnet_spec(text).map(|s| s.id).ok_or_else(|| {
-                    Reply::text(400, format!("Unable to identify subnet: {text}."))
-                })?),
-                (None, Some(ip)) => self.subnet_of(ip),
-                (None, None) => {
-                    return Err(Reply::text(
-                        400,
-                        "Must supply either the 'subnet' or the 'ip' parameter.",
-                    ));
-                }
-            };
+        let subnet = match (data.last("subnet"), given) {
+            (Some(text), _) => Some(
+                self.subnet_spec(text)
+                    .map(|s| s.id)
+                    .ok_or_else(|| Reply::text(400, format!("Unable to identify subnet: {text}.")))?,
+            ),
+            (None, Some(ip)) => self.subnet_of(ip),
+            (None, None) => {
+                return Err(Reply::text(400, "Must supply either the 'subnet' or the 'ip' parameter."));
+            }
+        };
         let ip = match (given, subnet) {
             (Some(ip), Some(id)) => self.check_reservable(ip, id)?,
             (Some(ip), None) => {
@@ -188,10 +154,7 @@ impl Region {
             }
             (None, Some(id)) => self.pick_ip(id)?,
             (None, None) => {
-                return Err(Reply::text(
-                    400,
-                    "Must supply either the 'subnet' or the 'ip' parameter.",
-                ));
+                return Err(Reply::text(400, "Must supply either the 'subnet' or the 'ip' parameter."));
             }
         };
         let name = match data.last("hostname").filter(|h| !h.is_empty()) {
@@ -220,10 +183,7 @@ impl Region {
         if let Some((label, domain)) = name {
             self.add_to_resource(&label, domain, row);
         }
-        Ok(self
-            .ips
-            .get(&row)
-            .map_or_else(Reply::null, |r| Reply::json(&self.ip_json(r))))
+        Ok(self.ips.get(&row).map_or_else(Reply::null, |r| Reply::json(&self.ip_json(r))))
     }
 
     fn check_reservable(&self, ip: IpAddr, subnet: u64) -> Result<IpAddr, Reply> {
@@ -231,10 +191,7 @@ impl Region {
             return Err(Reply::missing("Subnet"));
         };
         if !subnet.cidr.contains(&ip) {
-            return Err(Reply::text(
-                403,
-                format!("{ip} is not within the subnet CIDR: {}", subnet.cidr),
-            ));
+            return Err(Reply::text(403, format!("{ip} is not within the subnet CIDR: {}", subnet.cidr)));
         }
         if within(subnet.dynamic, ip) {
             return Err(Reply::text(
@@ -245,10 +202,7 @@ impl Region {
             ));
         }
         if self.by_ip.contains_key(&ip) {
-            return Err(Reply::text(
-                404,
-                format!("The IP address {ip} is already in use."),
-            ));
+            return Err(Reply::text(404, format!("The IP address {ip} is already in use.")));
         }
         Ok(ip)
     }
@@ -256,27 +210,17 @@ impl Region {
     pub(crate) fn release_ip(&mut self, call: &Call) -> Answer {
         let data = &call.form.data;
         let text = data.last("ip").unwrap_or("");
-        let ip: IpAddr = text
-            .parse()
-            .map_err(|_| Reply::invalid("ip", "Enter a valid IPv4 or IPv6 address."))?;
+        let ip: IpAddr = text.parse().map_err(|_| Reply::invalid("ip", "Enter a valid IPv4 or IPv6 address."))?;
         let force = data.string_bool("force")?;
         let discovered = data.string_bool("discovered")?;
         if force {
-            call.admin_or(Reply::text(
-                403,
-                "Force-releasing an IP address requires admin privileges.",
-            ))?;
+            call.admin_or(Reply::text(403, "Force-releasing an IP address requires admin privileges."))?;
         }
         let fits = |r: &IpRow| {
-            let kind = r.alloc == AllocType::UserReserved
-                || (discovered && r.alloc == AllocType::Discovered);
+            let kind = r.alloc == AllocType::UserReserved || (discovered && r.alloc == AllocType::Discovered);
             force || (kind && (discovered || r.user.as_deref() == Some(call.caller.user.as_str())))
         };
-        let row = self
-            .by_ip
-            .get(&ip)
-            .copied()
-            .filter(|id| self.ips.get(id).is_some_and(fits));
+        let row = self.by_ip.get(&ip).copied().filter(|id| self.ips.get(id).is_some_and(fits));
         let Some(row) = row else {
             return Err(Reply::text(
                 400,

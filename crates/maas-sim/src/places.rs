@@ -29,9 +29,7 @@ impl Region {
             "bridging-automatic-ubuntu",
             "authenticate-api",
         ];
-        Reply::json(
-            &json!({"capabilities": capabilities, "version": self.version, "subversion": ""}),
-        )
+        Reply::json(&json!({"capabilities": capabilities, "version": self.version, "subversion": ""}))
     }
 
     pub(crate) fn user_read(&self, call: &Call) -> Answer {
@@ -46,11 +44,8 @@ impl Region {
         let Some(name) = call.query.last("name") else {
             return Err(Reply::text(400, "No provided name!"));
         };
-        let series = self
-            .images
-            .iter()
-            .find(|i| !i.uploaded)
-            .map_or("", |i| i.release.split('/').next_back().unwrap_or(""));
+        let series =
+            self.images.iter().find(|i| !i.uploaded).map_or("", |i| i.release.split('/').next_back().unwrap_or(""));
         let value = match name {
             "default_distro_series" | "commissioning_distro_series" => json!(series),
             "default_osystem" => json!("ubuntu"),
@@ -72,44 +67,28 @@ impl Region {
     }
 
     pub(crate) fn answer_zones(&mut self, call: &Call) -> Answer {
-        let found = self
-            .zones
-            .iter()
-            .find(|(_, z)| z.name == call.key)
-            .map(|(id, _)| *id);
+        let found = self.zones.iter().find(|(_, z)| z.name == call.key).map(|(id, _)| *id);
         match (call.is_single(), call.method()) {
             (false, "GET") => {
-                let mut rows: Vec<(&String, Value)> = self
-                    .zones
-                    .iter()
-                    .map(|(id, z)| (&z.name, view::zone(*id, z)))
-                    .collect();
+                let mut rows: Vec<(&String, Value)> =
+                    self.zones.iter().map(|(id, z)| (&z.name, view::zone(*id, z))).collect();
                 rows.sort_by(|a, b| a.0.cmp(b.0));
                 Ok(Reply::list(rows.into_iter().map(|(_, v)| v).collect()))
             }
             (false, _) => {
                 call.admin_or(Reply::admins_only())?;
                 let id = self.create_place(&call.form.data, "zone", "Physical zone")?;
-                Ok(self
-                    .zones
-                    .get(&id)
-                    .map_or_else(Reply::null, |z| Reply::json(&view::zone(id, z))))
+                Ok(self.zones.get(&id).map_or_else(Reply::null, |z| Reply::json(&view::zone(id, z))))
             }
             (true, "DELETE") => {
                 call.admin_or(Reply::forbidden())?;
                 if call.key == "default" {
-                    return Err(Reply::text(
-                        400,
-                        "This zone is the default zone, it cannot be deleted.",
-                    ));
+                    return Err(Reply::text(400, "This zone is the default zone, it cannot be deleted."));
                 }
                 if let Some(id) = found {
                     self.zones.remove(&id);
                     let default = self.ensure_zone("default");
-                    self.machines
-                        .values_mut()
-                        .filter(|m| m.zone == id)
-                        .for_each(|m| m.zone = default);
+                    self.machines.values_mut().filter(|m| m.zone == id).for_each(|m| m.zone = default);
                 }
                 // Deleting what is not there is fine too.
                 Ok(Reply::no_content())
@@ -120,37 +99,25 @@ impl Region {
                     call.admin_or(Reply::forbidden())?;
                     update_place(self.zones.get_mut(&id), &call.form.data, "description");
                 }
-                Ok(self
-                    .zones
-                    .get(&id)
-                    .map_or_else(Reply::null, |z| Reply::json(&view::zone(id, z))))
+                Ok(self.zones.get(&id).map_or_else(Reply::null, |z| Reply::json(&view::zone(id, z))))
             }
         }
     }
 
     pub(crate) fn answer_pools(&mut self, call: &Call) -> Answer {
-        let found = self
-            .pools
-            .iter()
-            .find(|(id, p)| p.name == call.key || id.to_string() == call.key)
-            .map(|(id, _)| *id);
+        let found =
+            self.pools.iter().find(|(id, p)| p.name == call.key || id.to_string() == call.key).map(|(id, _)| *id);
         match (call.key.is_empty(), call.method()) {
             (true, "GET") => {
-                let mut rows: Vec<(&String, Value)> = self
-                    .pools
-                    .iter()
-                    .map(|(id, p)| (&p.name, view::pool(*id, p)))
-                    .collect();
+                let mut rows: Vec<(&String, Value)> =
+                    self.pools.iter().map(|(id, p)| (&p.name, view::pool(*id, p))).collect();
                 rows.sort_by(|a, b| a.0.cmp(b.0));
                 Ok(Reply::list(rows.into_iter().map(|(_, v)| v).collect()))
             }
             (true, _) => {
                 call.admin_or(Reply::admins_only())?;
                 let id = self.create_place(&call.form.data, "pool", "Resource pool")?;
-                Ok(self
-                    .pools
-                    .get(&id)
-                    .map_or_else(Reply::null, |p| Reply::json(&view::pool(id, p))))
+                Ok(self.pools.get(&id).map_or_else(Reply::null, |p| Reply::json(&view::pool(id, p))))
             }
             (false, method) => {
                 let id = found.ok_or_else(|| Reply::missing("ResourcePool"))?;
@@ -159,16 +126,10 @@ impl Region {
                 }
                 if method == "DELETE" {
                     if id == 0 {
-                        return Err(Reply::text(
-                            400,
-                            "This is the default pool, it cannot be deleted.",
-                        ));
+                        return Err(Reply::text(400, "This is the default pool, it cannot be deleted."));
                     }
                     if self.machines.values().any(|m| m.pool == id) {
-                        return Err(Reply::text(
-                            400,
-                            "Can't delete resource pool: it contains machines.",
-                        ));
+                        return Err(Reply::text(400, "Can't delete resource pool: it contains machines."));
                     }
                     self.pools.remove(&id);
                     return Ok(Reply::no_content());
@@ -176,20 +137,12 @@ impl Region {
                 if method == "PUT" {
                     update_place(self.pools.get_mut(&id), &call.form.data, "description");
                 }
-                Ok(self
-                    .pools
-                    .get(&id)
-                    .map_or_else(Reply::null, |p| Reply::json(&view::pool(id, p))))
+                Ok(self.pools.get(&id).map_or_else(Reply::null, |p| Reply::json(&view::pool(id, p))))
             }
         }
     }
 
-    fn create_place(
-        &mut self,
-        data: &Params,
-        table: &'static str,
-        what: &str,
-    ) -> Result<u64, Reply> {
+    fn create_place(&mut self, data: &Params, table: &'static str, what: &str) -> Result<u64, Reply> {
         let name = data.last("name").unwrap_or("").to_owned();
         let mut errors = FieldErrors::default();
         let places = match table {
@@ -199,10 +152,7 @@ impl Region {
         };
         if name.is_empty() {
             errors.add("name", REQUIRED);
-        } else if table == "tag"
-            && !name
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+        } else if table == "tag" && !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
             || table != "tag" && !valid_place_name(&name)
         {
             errors.add("name", "Enter a valid value.");
@@ -210,14 +160,7 @@ impl Region {
             errors.add("name", format!("{what} with this Name already exists."));
         }
         errors.check()?;
-        let text = data
-            .last(if table == "tag" {
-                "comment"
-            } else {
-                "description"
-            })
-            .unwrap_or("")
-            .to_owned();
+        let text = data.last(if table == "tag" { "comment" } else { "description" }).unwrap_or("").to_owned();
         let id = self.next_id(table);
         let place = Place { name, text };
         match table {
@@ -229,39 +172,22 @@ impl Region {
     }
 
     pub(crate) fn answer_tags(&mut self, call: &Call) -> Answer {
-        let found = self
-            .tags
-            .iter()
-            .find(|(_, t)| t.name == call.key)
-            .map(|(id, _)| *id);
+        let found = self.tags.iter().find(|(_, t)| t.name == call.key).map(|(id, _)| *id);
         if !call.is_single() {
             if call.method() == "GET" {
                 return Ok(Reply::list(self.tags.values().map(view::tag).collect()));
             }
             call.admin_or(Reply::forbidden())?;
             let id = self.create_place(&call.form.data, "tag", "Tag")?;
-            return Ok(self
-                .tags
-                .get(&id)
-                .map_or_else(Reply::null, |t| Reply::json(&view::tag(t))));
+            return Ok(self.tags.get(&id).map_or_else(Reply::null, |t| Reply::json(&view::tag(t))));
         }
         let id = found.ok_or_else(|| Reply::missing("Tag"))?;
         match (call.method(), call.op()) {
             ("GET", "machines") => {
-                let visible =
-                    |m: &&Machine| m.tags.contains(&call.key) && self.may_see(m.id, call).is_ok();
-                Ok(Reply::list(
-                    self.machines
-                        .values()
-                        .filter(visible)
-                        .map(|m| self.machine_json(m))
-                        .collect(),
-                ))
+                let visible = |m: &&Machine| m.tags.contains(&call.key) && self.may_see(m.id, call).is_ok();
+                Ok(Reply::list(self.machines.values().filter(visible).map(|m| self.machine_json(m)).collect()))
             }
-            ("GET", _) => Ok(self
-                .tags
-                .get(&id)
-                .map_or_else(Reply::null, |t| Reply::json(&view::tag(t)))),
+            ("GET", _) => Ok(self.tags.get(&id).map_or_else(Reply::null, |t| Reply::json(&view::tag(t)))),
             ("POST", _) => {
                 call.admin_or(Reply::forbidden())?;
                 let data = &call.form.data;
@@ -288,22 +214,14 @@ impl Region {
                     return Ok(Reply::no_content());
                 }
                 update_place(self.tags.get_mut(&id), &call.form.data, "comment");
-                if let Some(name) = self
-                    .tags
-                    .get(&id)
-                    .map(|t| t.name.clone())
-                    .filter(|n| *n != call.key)
-                {
+                if let Some(name) = self.tags.get(&id).map(|t| t.name.clone()).filter(|n| *n != call.key) {
                     for machine in self.machines.values_mut() {
                         if machine.tags.remove(&call.key) {
                             machine.tags.insert(name.clone());
                         }
                     }
                 }
-                Ok(self
-                    .tags
-                    .get(&id)
-                    .map_or_else(Reply::null, |t| Reply::json(&view::tag(t))))
+                Ok(self.tags.get(&id).map_or_else(Reply::null, |t| Reply::json(&view::tag(t))))
             }
         }
     }
@@ -311,34 +229,22 @@ impl Region {
     pub(crate) fn answer_domains(&mut self, call: &Call) -> Answer {
         if !call.is_single() {
             if call.method() == "GET" {
-                return Ok(Reply::list(
-                    self.domains
-                        .iter()
-                        .map(|(id, d)| self.domain_json(*id, d))
-                        .collect(),
-                ));
+                return Ok(Reply::list(self.domains.iter().map(|(id, d)| self.domain_json(*id, d)).collect()));
             }
             call.admin_or(Reply::admins_only())?;
             return self.create_domain(&call.form.data);
         }
         let key = call.key.strip_prefix("name:").unwrap_or(&call.key);
-        let id = self
-            .domain_spec(key)
-            .ok_or_else(|| Reply::missing("Domain"))?;
+        let id = self.domain_spec(key).ok_or_else(|| Reply::missing("Domain"))?;
         if call.method() != "GET" {
             call.admin_or(Reply::forbidden())?;
         }
         match call.method() {
             "DELETE" if id == self.default_domain => {
-                return Err(Reply::text(
-                    400,
-                    "This domain is the default domain, it cannot be deleted.",
-                ));
+                return Err(Reply::text(400, "This domain is the default domain, it cannot be deleted."));
             }
             "DELETE" => {
-                if self.machines.values().any(|m| m.domain == id)
-                    || self.dns.values().any(|r| r.domain == id)
-                {
+                if self.machines.values().any(|m| m.domain == id) || self.dns.values().any(|r| r.domain == id) {
                     return Err(Reply::text(
                         500,
                         "(\"Cannot delete some instances of model 'Domain' because they are referenced through protected foreign keys: 'Node.domain', 'DNSResource.domain'.\")",
@@ -353,37 +259,24 @@ impl Region {
                 let ttl = parse_ttl(data, "ttl")?;
                 if let Some(domain) = self.domains.get_mut(&id) {
                     domain.ttl = ttl.unwrap_or(domain.ttl);
-                    domain.authoritative = data
-                        .last("authoritative")
-                        .map_or(domain.authoritative, |_| data.checkbox("authoritative"));
+                    domain.authoritative =
+                        data.last("authoritative").map_or(domain.authoritative, |_| data.checkbox("authoritative"));
                 }
             }
             _ => {}
         }
-        Ok(self
-            .domains
-            .get(&id)
-            .map_or_else(Reply::null, |d| Reply::json(&self.domain_json(id, d))))
+        Ok(self.domains.get(&id).map_or_else(Reply::null, |d| Reply::json(&self.domain_json(id, d))))
     }
 
     fn create_domain(&mut self, data: &Params) -> Answer {
-        let name = data
-            .last("name")
-            .unwrap_or("")
-            .trim_end_matches('.')
-            .to_owned();
+        let name = data.last("name").unwrap_or("").trim_end_matches('.').to_owned();
         let mut errors = FieldErrors::default();
-        let bad = |label: &&str| {
-            label.is_empty() || !label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
-        };
+        let bad = |label: &&str| label.is_empty() || !label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         if name.is_empty() {
             errors.add("name", REQUIRED);
         } else if let Some(label) = name.split('.').find(bad) {
             errors.add("name", "Domain name contains invalid characters.");
-            errors.add(
-                "name",
-                format!("Label contains disallowed characters: '{label}'."),
-            );
+            errors.add("name", format!("Label contains disallowed characters: '{label}'."));
         } else if self.domains.values().any(|d| d.name == name) {
             errors.add("name", "Domain with this Name already exists.");
         }
@@ -394,32 +287,14 @@ impl Region {
         errors.check()?;
         let id = self.next_id("domain");
         let authoritative = !data.has("authoritative") || data.checkbox("authoritative");
-        self.domains.insert(
-            id,
-            Domain {
-                name,
-                authoritative,
-                ttl,
-            },
-        );
-        Ok(self
-            .domains
-            .get(&id)
-            .map_or_else(Reply::null, |d| Reply::json(&self.domain_json(id, d))))
+        self.domains.insert(id, Domain { name, authoritative, ttl });
+        Ok(self.domains.get(&id).map_or_else(Reply::null, |d| Reply::json(&self.domain_json(id, d))))
     }
 
     /// A domain by name or id.
     pub(crate) fn domain_spec(&self, text: &str) -> Option<u64> {
-        let by_id = text
-            .parse::<u64>()
-            .ok()
-            .filter(|id| self.domains.contains_key(id));
-        by_id.or_else(|| {
-            self.domains
-                .iter()
-                .find(|(_, d)| d.name == text)
-                .map(|(id, _)| *id)
-        })
+        let by_id = text.parse::<u64>().ok().filter(|id| self.domains.contains_key(id));
+        by_id.or_else(|| self.domains.iter().find(|(_, d)| d.name == text).map(|(id, _)| *id))
     }
 }
 

@@ -11,9 +11,7 @@ use jiff::Timestamp;
 use crate::Status;
 use crate::config::Durations;
 use crate::reply::Reply;
-use crate::state::{
-    DnsResource, Domain, Due, Event, Image, IpRow, Level, Machine, Place, Step, Subnet, Token, User,
-};
+use crate::state::{DnsResource, Domain, Due, Event, Image, IpRow, Level, Machine, Place, Step, Subnet, Token, User};
 
 /// Something that happened to hardware, for whoever simulates what runs on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,18 +136,12 @@ impl Region {
     pub fn handle(&mut self, now: Timestamp, request: Request<Bytes>) -> Response<Bytes> {
         self.tick(now);
         let (parts, body) = request.into_parts();
-        let path = parts
-            .uri
-            .path_and_query()
-            .map_or_else(|| parts.uri.path().to_owned(), ToString::to_string);
+        let path = parts.uri.path_and_query().map_or_else(|| parts.uri.path().to_owned(), ToString::to_string);
         let routed = crate::route::route(self, &parts, &body);
         let (operation, reply) = match (routed, self.outage) {
             ((operation, _), Some(_)) => (
                 operation,
-                Reply::html(
-                    503,
-                    "<html><head><title>503 Service Temporarily Unavailable</title></head></html>",
-                ),
+                Reply::html(503, "<html><head><title>503 Service Temporarily Unavailable</title></head></html>"),
             ),
             ((operation, Ok(call)), None) => match self.answer(call) {
                 Ok(reply) | Err(reply) => (operation, reply),
@@ -192,11 +184,7 @@ impl Region {
             self.agenda.remove(&key);
             self.now = self.now.max(at);
             match due {
-                Due::Step {
-                    machine,
-                    epoch,
-                    step,
-                } => self.step(machine, epoch, step),
+                Due::Step { machine, epoch, step } => self.step(machine, epoch, step),
                 Due::PowerPoll { machine } => self.power_poll(machine),
                 Due::Publish => self.publish(),
             }
@@ -220,21 +208,13 @@ impl Region {
     /// Number of requests that read.
     #[must_use]
     pub fn reads(&self) -> u64 {
-        self.counters
-            .iter()
-            .filter(|(op, _)| op.starts_with("GET "))
-            .map(|(_, n)| n)
-            .sum()
+        self.counters.iter().filter(|(op, _)| op.starts_with("GET ")).map(|(_, n)| n).sum()
     }
 
     /// Number of requests that write (POST, PUT, DELETE).
     #[must_use]
     pub fn writes(&self) -> u64 {
-        self.counters
-            .iter()
-            .filter(|(op, _)| !op.starts_with("GET "))
-            .map(|(_, n)| n)
-            .sum()
+        self.counters.iter().filter(|(op, _)| !op.starts_with("GET ")).map(|(_, n)| n).sum()
     }
 
     /// Operations that were answered 501 because they are not simulated.
@@ -265,10 +245,7 @@ impl Region {
     /// Every `system_id`, in list order.
     #[must_use]
     pub fn system_ids(&self) -> Vec<String> {
-        self.machines
-            .values()
-            .map(|m| m.system_id.clone())
-            .collect()
+        self.machines.values().map(|m| m.system_id.clone()).collect()
     }
 
     pub(crate) fn next_id(&mut self, table: &'static str) -> u64 {
@@ -286,14 +263,7 @@ impl Region {
 
     pub(crate) fn schedule_step(&mut self, machine: u64, after: Duration, step: Step) {
         if let Some(epoch) = self.machines.get(&machine).map(|m| m.epoch) {
-            self.schedule(
-                after,
-                Due::Step {
-                    machine,
-                    epoch,
-                    step,
-                },
-            );
+            self.schedule(after, Due::Step { machine, epoch, step });
         }
     }
 
@@ -318,13 +288,7 @@ impl Region {
             set.remove(&id);
         }
         self.by_status.entry(status).or_default().insert(id);
-        self.event(
-            id,
-            Level::Debug,
-            "Node changed status",
-            format!("From '{old}' to '{status}'{to}"),
-            None,
-        );
+        self.event(id, Level::Debug, "Node changed status", format!("From '{old}' to '{status}'{to}"), None);
     }
 
     pub(crate) fn event(
@@ -340,16 +304,9 @@ impl Region {
         if level >= Level::Info
             && let Some(m) = self.machines.get_mut(&machine)
         {
-            m.status_message = Some(if description.is_empty() {
-                kind.to_owned()
-            } else {
-                format!("{kind} - {description}")
-            });
-            m.status_action = Some(if kind == "Marking node failed" {
-                "mark_failed"
-            } else {
-                ""
-            });
+            m.status_message =
+                Some(if description.is_empty() { kind.to_owned() } else { format!("{kind} - {description}") });
+            m.status_action = Some(if kind == "Marking node failed" { "mark_failed" } else { "" });
         }
         self.events.push_back(Event {
             id,
@@ -366,9 +323,7 @@ impl Region {
     }
 
     pub(crate) fn find(&self, system_id: &str) -> Option<&Machine> {
-        self.by_system_id
-            .get(system_id)
-            .and_then(|id| self.machines.get(id))
+        self.by_system_id.get(system_id).and_then(|id| self.machines.get(id))
     }
 
     pub(crate) fn machine_mut(&mut self, id: u64) -> Option<&mut Machine> {

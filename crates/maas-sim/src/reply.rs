@@ -108,14 +108,8 @@ impl Reply {
         let mut response = Response::new(Bytes::from(self.body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(
-            http::header::CONTENT_TYPE,
-            HeaderValue::from_static(self.content_type),
-        );
-        headers.insert(
-            http::header::VARY,
-            HeaderValue::from_static("Authorization, Cookie"),
-        );
+        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        headers.insert(http::header::VARY, HeaderValue::from_static("Authorization, Cookie"));
         headers.insert("x-frame-options", HeaderValue::from_static("DENY"));
         if let Some(hash) = api_hash.and_then(|h| HeaderValue::from_str(h).ok()) {
             headers.insert("x-maas-api-hash", hash);
@@ -134,9 +128,7 @@ fn pretty(value: &Value) -> Vec<u8> {
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
     let mut serializer = serde_json::Serializer::with_formatter(&mut out, formatter);
     // Writing a Value into a Vec fails only for non-string keys, which a Value cannot have.
-    value
-        .serialize(&mut serializer)
-        .expect("a JSON value always serialises");
+    value.serialize(&mut serializer).expect("a JSON value always serialises");
     out
 }
 
@@ -147,22 +139,14 @@ pub(crate) struct FieldErrors(Map<String, Value>);
 impl FieldErrors {
     /// Adds a message to a field.
     pub(crate) fn add(&mut self, field: &str, message: impl Into<String>) {
-        if let Value::Array(list) = self
-            .0
-            .entry(field)
-            .or_insert_with(|| Value::Array(Vec::new()))
-        {
+        if let Value::Array(list) = self.0.entry(field).or_insert_with(|| Value::Array(Vec::new())) {
             list.push(Value::String(message.into()));
         }
     }
 
     /// `Err` with the 400 answer when there is any message.
     pub(crate) fn check(self) -> Result<(), Reply> {
-        if self.0.is_empty() {
-            Ok(())
-        } else {
-            Err(self.into_reply())
-        }
+        if self.0.is_empty() { Ok(()) } else { Err(self.into_reply()) }
     }
 
     fn into_reply(self) -> Reply {

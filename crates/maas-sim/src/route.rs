@@ -25,11 +25,7 @@ pub(crate) struct Call {
 
 /// Resources with an id in their path have names in singular. Per resource: operations that are simulated, operations
 /// that a real region has besides (answered 501).
-type Resource = (
-    &'static str,
-    &'static [(&'static str, &'static str)],
-    &'static [(&'static str, &'static str)],
-);
+type Resource = (&'static str, &'static [(&'static str, &'static str)], &'static [(&'static str, &'static str)]);
 
 const RESOURCES: &[Resource] = &[
     ("version", &[("GET", "")], &[]),
@@ -38,12 +34,7 @@ const RESOURCES: &[Resource] = &[
     ("maas", &[("GET", "get_config")], &[("POST", "set_config")]),
     (
         "machines",
-        &[
-            ("GET", ""),
-            ("POST", "allocate"),
-            ("POST", "release"),
-            ("GET", "list_allocated"),
-        ],
+        &[("GET", ""), ("POST", "allocate"), ("POST", "release"), ("GET", "list_allocated")],
         &[
             ("POST", ""),
             ("POST", "accept"),
@@ -94,57 +85,22 @@ const RESOURCES: &[Resource] = &[
             ("GET", "details"),
         ],
     ),
-    (
-        "nodes",
-        &[],
-        &[("GET", ""), ("POST", "set_zone"), ("GET", "is_registered")],
-    ),
+    ("nodes", &[], &[("GET", ""), ("POST", "set_zone"), ("GET", "is_registered")]),
     ("zones", &[("GET", ""), ("POST", "")], &[]),
     ("zone", &[("GET", ""), ("PUT", ""), ("DELETE", "")], &[]),
     ("resourcepools", &[("GET", ""), ("POST", "")], &[]),
-    (
-        "resourcepool",
-        &[("GET", ""), ("PUT", ""), ("DELETE", "")],
-        &[],
-    ),
+    ("resourcepool", &[("GET", ""), ("PUT", ""), ("DELETE", "")], &[]),
     ("tags", &[("GET", ""), ("POST", "")], &[]),
     (
         "tag",
-        &[
-            ("GET", ""),
-            ("PUT", ""),
-            ("DELETE", ""),
-            ("GET", "machines"),
-            ("POST", "update_nodes"),
-        ],
+        &[("GET", ""), ("PUT", ""), ("DELETE", ""), ("GET", "machines"), ("POST", "update_nodes")],
         &[("GET", "nodes"), ("GET", "devices"), ("POST", "rebuild")],
     ),
-    (
-        "domains",
-        &[("GET", ""), ("POST", "")],
-        &[("POST", "set_serial")],
-    ),
-    (
-        "domain",
-        &[
-            ("GET", ""),
-            ("PUT", ""),
-            ("DELETE", ""),
-            ("POST", "set_default"),
-        ],
-        &[],
-    ),
+    ("domains", &[("GET", ""), ("POST", "")], &[("POST", "set_serial")]),
+    ("domain", &[("GET", ""), ("PUT", ""), ("DELETE", ""), ("POST", "set_default")], &[]),
     ("dnsresources", &[("GET", ""), ("POST", "")], &[]),
-    (
-        "dnsresource",
-        &[("GET", ""), ("PUT", ""), ("DELETE", "")],
-        &[],
-    ),
-    (
-        "ipaddresses",
-        &[("GET", ""), ("POST", "reserve"), ("POST", "release")],
-        &[],
-    ),
+    ("dnsresource", &[("GET", ""), ("PUT", ""), ("DELETE", "")], &[]),
+    ("ipaddresses", &[("GET", ""), ("POST", "reserve"), ("POST", "release")], &[]),
     ("subnets", &[("GET", "")], &[("POST", "")]),
     (
         "subnet",
@@ -209,11 +165,7 @@ const ABSENT: &[&str] = &[
 ];
 
 /// The name to count under, and the call or the answer that routing and sign-in already give.
-pub(crate) fn route(
-    region: &mut Region,
-    parts: &Parts,
-    body: &Bytes,
-) -> (String, Result<Call, Reply>) {
+pub(crate) fn route(region: &mut Region, parts: &Parts, body: &Bytes) -> (String, Result<Call, Reply>) {
     let query = Params::urlencoded(parts.uri.query().unwrap_or("").as_bytes());
     let mut path = parts.uri.path().to_owned();
     while path.contains("//") {
@@ -223,15 +175,11 @@ pub(crate) fn route(
     let unrouted = |reply: Reply| (format!("{method} {path}"), Err(reply));
     let Some(rest) = path.strip_prefix("/MAAS/api/2.0/") else {
         return unrouted(match path.as_str() {
-            p if p.starts_with("/MAAS/api/1.0/") => Reply::plain(
-                410,
-                "The 1.0 API is no longer available. Please use API version 2.0.",
-            ),
+            p if p.starts_with("/MAAS/api/1.0/") => {
+                Reply::plain(410, "The 1.0 API is no longer available. Please use API version 2.0.")
+            }
             "/MAAS/api/version/" => Reply::text(200, "2.0"),
-            _ => Reply::html(
-                404,
-                "<html>\n  <head><title>404 - No Such Resource</title></head>\n</html>\n",
-            ),
+            _ => Reply::html(404, "<html>\n  <head><title>404 - No Such Resource</title></head>\n</html>\n"),
         });
     };
     let unknown = || Reply::text(404, format!("Unknown API endpoint: {path}."));
@@ -242,46 +190,28 @@ pub(crate) fn route(
     let Some(rest) = rest.strip_suffix('/') else {
         return unrouted(unknown());
     };
-    let segments: Vec<String> = rest
-        .split('/')
-        .map(|s| percent_decode_str(s).decode_utf8_lossy().into_owned())
-        .collect();
+    let segments: Vec<String> =
+        rest.split('/').map(|s| percent_decode_str(s).decode_utf8_lossy().into_owned()).collect();
     let Some((name, key)) = resource_name(&segments) else {
-        let absent = segments
-            .first()
-            .is_some_and(|s| ABSENT.contains(&s.as_str()));
+        let absent = segments.first().is_some_and(|s| ABSENT.contains(&s.as_str()));
         let operation = format!("{method} {}", segments.first().map_or("", String::as_str));
-        return if absent {
-            (operation.clone(), Err(not_simulated(&operation)))
-        } else {
-            unrouted(unknown())
-        };
+        return if absent { (operation.clone(), Err(not_simulated(&operation))) } else { unrouted(unknown()) };
     };
     let Some((resource, simulated, absent)) = RESOURCES.iter().find(|(r, _, _)| *r == name) else {
         return unrouted(unknown());
     };
     let op = path_op.unwrap_or_else(|| query.last("op").unwrap_or("").to_owned());
-    let operation = if op.is_empty() {
-        format!("{method} {resource}")
-    } else {
-        format!("{method} {resource} {op}")
-    };
+    let operation = if op.is_empty() { format!("{method} {resource}") } else { format!("{method} {resource} {op}") };
 
     let unrecognised = || {
         let shown = if op.is_empty() { "None" } else { op.as_str() };
-        Reply::text(
-            400,
-            format!("Unrecognised signature: method={method} op={shown}"),
-        )
+        Reply::text(400, format!("Unrecognised signature: method={method} op={shown}"))
     };
     let call = (|| {
         let caller = match region.sign_in(parts, &query) {
             SignIn::Known(caller) => caller,
             SignIn::Refused(reply) => return Err(reply),
-            SignIn::Anonymous if *resource == "version" => Caller {
-                user: String::new(),
-                admin: false,
-            },
+            SignIn::Anonymous if *resource == "version" => Caller { user: String::new(), admin: false },
             // Their anonymous handlers serve enlistment and know nothing else.
             SignIn::Anonymous if matches!(*resource, "machines" | "nodes") => {
                 return Err(unrecognised());
@@ -290,14 +220,11 @@ pub(crate) fn route(
         };
         let all = || simulated.iter().chain(absent.iter());
         if !all().any(|(m, _)| *m == method.as_str()) {
-            let allowed: Vec<&str> = ["GET", "POST", "DELETE", "PUT"]
-                .into_iter()
-                .filter(|m| all().any(|(x, _)| x == m))
-                .collect();
+            let allowed: Vec<&str> =
+                ["GET", "POST", "DELETE", "PUT"].into_iter().filter(|m| all().any(|(x, _)| x == m)).collect();
             return Err(Reply::html(405, "").with("allow", allowed.join(", ")));
         }
-        let is =
-            |list: &[(&str, &str)]| list.iter().any(|(m, o)| *m == method.as_str() && *o == op);
+        let is = |list: &[(&str, &str)]| list.iter().any(|(m, o)| *m == method.as_str() && *o == op);
         if is(absent) {
             return Err(not_simulated(&operation));
         }
@@ -308,21 +235,10 @@ pub(crate) fn route(
             return Err(Reply::plain(400, "Bad Request"));
         }
         if body.len() > 10 * 1024 * 1024 {
-            return Err(Reply::html(
-                413,
-                "<html><head><title>413 Request Entity Too Large</title></head></html>",
-            ));
+            return Err(Reply::html(413, "<html><head><title>413 Request Entity Too Large</title></head></html>"));
         }
         let form = Form::read(&parts.headers, body)?;
-        Ok(Call {
-            resource,
-            method: method.clone(),
-            op: op.clone(),
-            key,
-            caller,
-            query: query.clone(),
-            form,
-        })
+        Ok(Call { resource, method: method.clone(), op: op.clone(), key, caller, query: query.clone(), form })
     })();
     (operation, call)
 }
@@ -336,12 +252,7 @@ fn resource_name(segments: &[String]) -> Option<(&'static str, String)> {
     let plain = |name: &'static str| Some((name, String::new()));
     match texts.as_slice() {
         ["nodes", id] => Some(("machine", (*id).to_owned())),
-        [one] => RESOURCES
-            .iter()
-            .map(|(r, _, _)| *r)
-            .find(|r| r == one)
-            .filter(|r| !is_single(r))
-            .and_then(plain),
+        [one] => RESOURCES.iter().map(|(r, _, _)| *r).find(|r| r == one).filter(|r| !is_single(r)).and_then(plain),
         // A CIDR may stand in the path with its slash percent-encoded; decoding made it one segment again.
         [collection, key] => {
             let single = match *collection {
@@ -365,15 +276,7 @@ fn resource_name(segments: &[String]) -> Option<(&'static str, String)> {
 fn is_single(resource: &str) -> bool {
     matches!(
         resource,
-        "user"
-            | "machine"
-            | "zone"
-            | "resourcepool"
-            | "tag"
-            | "domain"
-            | "dnsresource"
-            | "subnet"
-            | "boot-resource"
+        "user" | "machine" | "zone" | "resourcepool" | "tag" | "domain" | "dnsresource" | "subnet" | "boot-resource"
     )
 }
 
@@ -384,9 +287,7 @@ impl Region {
         match (call.resource, call.method.as_str(), call.op.as_str()) {
             ("version", _, _) => Ok(self.version_info()),
             ("users", _, "whoami") => Ok(Reply::json(&self.user_json(&call.caller.user))),
-            ("users", _, _) => Ok(Reply::list(
-                self.users.keys().map(|u| self.user_json(u)).collect(),
-            )),
+            ("users", _, _) => Ok(Reply::list(self.users.keys().map(|u| self.user_json(u)).collect())),
             ("user", _, _) => self.user_read(call),
             ("maas", _, _) => self.get_config(call),
             ("machines", "GET", "list_allocated") => self.list_allocated(call),
@@ -402,9 +303,7 @@ impl Region {
             ("ipaddresses", "GET", _) => self.list_ips(call),
             ("ipaddresses", _, "reserve") => self.reserve_ip(call),
             ("ipaddresses", _, _) => self.release_ip(call),
-            ("subnets", _, _) => Ok(Reply::list(
-                self.subnets.iter().map(crate::view::subnet).collect(),
-            )),
+            ("subnets", _, _) => Ok(Reply::list(self.subnets.iter().map(crate::view::subnet).collect())),
             ("subnet", _, _) => self
                 .subnet_spec(&call.key)
                 .map(|s| Reply::json(&crate::view::subnet(s)))
@@ -416,10 +315,7 @@ impl Region {
     }
 
     fn answer_machine(&mut self, call: &Call) -> Answer {
-        let id = self
-            .find(&call.key)
-            .map(|m| m.id)
-            .ok_or_else(|| Reply::missing("Machine"))?;
+        let id = self.find(&call.key).map(|m| m.id).ok_or_else(|| Reply::missing("Machine"))?;
         match (call.method.as_str(), call.op.as_str()) {
             ("GET", "query_power_state") => self.query_power_state(id, call),
             ("GET", _) => self.read_machine(id, call),
@@ -457,10 +353,6 @@ impl Call {
 
     /// Refuses callers that are no administrators.
     pub(crate) fn admin_or(&self, refusal: Reply) -> Result<(), Reply> {
-        if self.caller.admin {
-            Ok(())
-        } else {
-            Err(refusal)
-        }
+        if self.caller.admin { Ok(()) } else { Err(refusal) }
     }
 }

@@ -72,12 +72,7 @@ impl SharedRegion {
     /// Shares a region under that clock.
     #[must_use]
     pub fn new(region: Region, clock: ClockFn) -> Self {
-        Self {
-            region: Arc::new(Mutex::new(region)),
-            clock,
-            callers: None,
-            changed: Arc::new(Notify::new()),
-        }
+        Self { region: Arc::new(Mutex::new(region)), clock, callers: None, changed: Arc::new(Notify::new()) }
     }
 
     /// The same region for callers who sign their requests by another clock, such as programs outside when the region's own
@@ -173,14 +168,9 @@ where
         let shared = self.clone();
         Box::pin(async move {
             let (parts, body) = request.into_parts();
-            let body = Limited::new(body, BODY_LIMIT)
-                .collect()
-                .await
-                .map_err(|e| ShellError::Body(e.to_string()))?
-                .to_bytes();
-            shared
-                .answer(Request::from_parts(parts, body))
-                .map(|response| response.map(Full::new))
+            let body =
+                Limited::new(body, BODY_LIMIT).collect().await.map_err(|e| ShellError::Body(e.to_string()))?.to_bytes();
+            shared.answer(Request::from_parts(parts, body)).map(|response| response.map(Full::new))
         })
     }
 }

@@ -220,10 +220,7 @@ impl Machine {
 
     /// `image` of a deployment as `os/series`.
     pub(crate) fn image(&self) -> String {
-        self.os
-            .as_ref()
-            .map(|(os, series)| format!("{os}/{series}"))
-            .unwrap_or_default()
+        self.os.as_ref().map(|(os, series)| format!("{os}/{series}")).unwrap_or_default()
     }
 }
 
@@ -249,14 +246,8 @@ pub(crate) enum Level {
 }
 
 impl Level {
-    pub(crate) const ALL: [Level; 6] = [
-        Self::Audit,
-        Self::Debug,
-        Self::Info,
-        Self::Warning,
-        Self::Error,
-        Self::Critical,
-    ];
+    pub(crate) const ALL: [Level; 6] =
+        [Self::Audit, Self::Debug, Self::Info, Self::Warning, Self::Error, Self::Critical];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -274,11 +265,7 @@ impl Level {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Due {
     /// A step of a machine's life; stale when the machine's epoch moved on.
-    Step {
-        machine: u64,
-        epoch: u64,
-        step: Step,
-    },
+    Step { machine: u64, epoch: u64, step: Step },
     /// The periodic question to a BMC whose answer will be news.
     PowerPoll { machine: u64 },
     /// Name servers take over the changed names.

@@ -23,8 +23,7 @@ impl Region {
                 }
             }
             // Without power nothing goes on; the watchdog will notice.
-            Step::Ephemeral | Step::Installed | Step::Rebooted | Step::FirstUserData
-                if !powered => {}
+            Step::Ephemeral | Step::Installed | Step::Rebooted | Step::FirstUserData if !powered => {}
             Step::Ephemeral => {
                 self.event(id, Level::Info, "Loading ephemeral", "", None);
                 if self.machines.get(&id).is_some_and(|m| m.ephemeral) {
@@ -44,13 +43,7 @@ impl Region {
                 let image = self
                     .machines
                     .get(&id)
-                    .map(|m| {
-                        format!(
-                            "deployed {}/{}",
-                            m.image(),
-                            m.architecture.split('/').next().unwrap_or("")
-                        )
-                    })
+                    .map(|m| format!("deployed {}/{}", m.image(), m.architecture.split('/').next().unwrap_or("")))
                     .unwrap_or_default();
                 if let Some(machine) = self.machine_mut(id) {
                     machine.netboot = false;
@@ -86,11 +79,7 @@ impl Region {
             }
             Step::ReleaseWatchdog => {
                 if status == Status::Releasing {
-                    self.fail(
-                        id,
-                        Status::FailedReleasing,
-                        "Node operation 'Releasing' timed out after 5 minutes.",
-                    );
+                    self.fail(id, Status::FailedReleasing, "Node operation 'Releasing' timed out after 5 minutes.");
                 }
             }
             Step::Erased => {
@@ -109,12 +98,7 @@ impl Region {
 
     /// True if a step has nothing to do any more: the machine is gone or went another way, a watchdog's watch is over.
     pub(crate) fn is_void(&self, due: Due) -> bool {
-        let Due::Step {
-            machine,
-            epoch,
-            step,
-        } = due
-        else {
+        let Due::Step { machine, epoch, step } = due else {
             return false;
         };
         self.machines.get(&machine).is_none_or(|m| {
@@ -125,11 +109,7 @@ impl Region {
     }
 
     fn accept_addresses(&mut self, id: u64) {
-        let rows = self
-            .machines
-            .get(&id)
-            .map(|m| m.rows.clone())
-            .unwrap_or_default();
+        let rows = self.machines.get(&id).map(|m| m.rows.clone()).unwrap_or_default();
         let mut news = false;
         for row_id in rows {
             if let Some(row) = self.ips.get_mut(&row_id).filter(|r| r.probing) {
@@ -153,13 +133,7 @@ impl Region {
                 "PowerActionError: Failed to power {}. BMC never transitioned from off to on.",
                 machine.hostname
             );
-            self.event(
-                id,
-                Level::Error,
-                "Failed to power on node",
-                text.clone(),
-                None,
-            );
+            self.event(id, Level::Error, "Failed to power on node", text.clone(), None);
             self.fail_deployment(id, &text);
             return false;
         }
@@ -168,9 +142,7 @@ impl Region {
             machine.running = false;
         }
         self.switch(id, true);
-        self.machines
-            .get(&id)
-            .is_some_and(crate::state::Machine::is_on)
+        self.machines.get(&id).is_some_and(crate::state::Machine::is_on)
     }
 
     fn installed(&mut self, id: u64) {
@@ -189,13 +161,7 @@ impl Region {
     fn fail_if_told(&mut self, id: u64) -> bool {
         match self.machine_mut(id).and_then(|m| m.fail_next.take()) {
             Some(text) => {
-                self.event(
-                    id,
-                    Level::Error,
-                    "Node installation failure",
-                    text.clone(),
-                    None,
-                );
+                self.event(id, Level::Error, "Node installation failure", text.clone(), None);
                 self.fail_deployment(id, &text);
                 true
             }
@@ -247,11 +213,7 @@ impl Region {
         }
         let after = machine.is_on();
         if machine.has_bmc() {
-            machine.power_state = if after {
-                PowerState::On
-            } else {
-                PowerState::Off
-            };
+            machine.power_state = if after { PowerState::On } else { PowerState::Off };
         }
         self.power_news(id, before, after);
     }
@@ -264,9 +226,7 @@ impl Region {
         let system_id = machine.system_id.clone();
         match (before, after) {
             (true, false) => {
-                self.happenings.push(Happening::PoweredOff {
-                    system_id: system_id.clone(),
-                });
+                self.happenings.push(Happening::PoweredOff { system_id: system_id.clone() });
                 if machine.ephemeral && machine.status == Status::Deployed {
                     self.happenings.push(Happening::Wiped { system_id });
                 }
@@ -278,16 +238,13 @@ impl Region {
 
     /// Plans the poll that will see a change; each machine has its own place in the period.
     pub(crate) fn plan_power_poll(&mut self, id: u64) {
-        let period = i64::try_from(self.durations.power_poll.as_millis())
-            .unwrap_or(i64::MAX)
-            .max(1);
+        let period = i64::try_from(self.durations.power_poll.as_millis()).unwrap_or(i64::MAX).max(1);
         let phase = i64::try_from(id.wrapping_mul(7919)).unwrap_or(0) % period;
         let now = self.now.as_millisecond();
         let next = now - (now - phase).rem_euclid(period) + period;
         let at = Timestamp::from_millisecond(next).unwrap_or(self.now);
         let number = self.next_id("agenda");
-        self.agenda
-            .insert((at, number), Due::PowerPoll { machine: id });
+        self.agenda.insert((at, number), Due::PowerPoll { machine: id });
     }
 
     pub(crate) fn power_poll(&mut self, id: u64) {

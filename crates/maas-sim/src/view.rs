@@ -10,12 +10,11 @@ use crate::state::{AllocType, Domain, IpRow, Machine, Place, Subnet};
 const API: &str = "/MAAS/api/2.0";
 
 pub(crate) fn zone(id: u64, place: &Place) -> Value {
-    let uri =
-        percent_encoding::utf8_percent_encode(&place.name, percent_encoding::NON_ALPHANUMERIC)
-            .to_string()
-            .replace("%2D", "-")
-            .replace("%5F", "_")
-            .replace("%2E", ".");
+    let uri = percent_encoding::utf8_percent_encode(&place.name, percent_encoding::NON_ALPHANUMERIC)
+        .to_string()
+        .replace("%2D", "-")
+        .replace("%5F", "_")
+        .replace("%2E", ".");
     json!({"id": id, "name": place.name, "description": place.text, "resource_uri": format!("{API}/zones/{uri}/")})
 }
 
@@ -72,12 +71,8 @@ impl Region {
         let Some(resource) = self.dns.get(&id) else {
             return Value::Null;
         };
-        let ips: Vec<Value> = resource
-            .ips
-            .iter()
-            .filter_map(|id| self.ips.get(id))
-            .map(|row| self.ip_json(row))
-            .collect();
+        let ips: Vec<Value> =
+            resource.ips.iter().filter_map(|id| self.ips.get(id)).map(|row| self.ip_json(row)).collect();
         json!({
             "id": id, "fqdn": self.resource_fqdn(resource), "address_ttl": resource.address_ttl, "ip_addresses": ips, "resource_records": [],
             "resource_uri": format!("{API}/dnsresources/{id}/"),
@@ -86,51 +81,23 @@ impl Region {
 
     /// Addresses as machine JSON lists them: observed ones only when there is no other.
     pub(crate) fn machine_addresses(&self, machine: &Machine) -> Vec<IpAddr> {
-        let rows = || {
-            machine
-                .rows
-                .iter()
-                .filter_map(|id| self.ips.get(id))
-                .filter(|r| !r.probing)
-        };
-        let own: Vec<IpAddr> = rows()
-            .filter(|r| r.alloc != AllocType::Discovered)
-            .filter_map(|r| r.ip)
-            .collect();
-        if own.is_empty() {
-            rows().filter_map(|r| r.ip).collect()
-        } else {
-            own
-        }
+        let rows = || machine.rows.iter().filter_map(|id| self.ips.get(id)).filter(|r| !r.probing);
+        let own: Vec<IpAddr> = rows().filter(|r| r.alloc != AllocType::Discovered).filter_map(|r| r.ip).collect();
+        if own.is_empty() { rows().filter_map(|r| r.ip).collect() } else { own }
     }
 
     fn interface_json(&self, machine: &Machine) -> Value {
-        let subnet_of = |row: &IpRow| {
-            row.subnet
-                .and_then(|id| self.subnets.iter().find(|s| s.id == id))
-                .map(subnet)
-        };
+        let subnet_of = |row: &IpRow| row.subnet.and_then(|id| self.subnets.iter().find(|s| s.id == id)).map(subnet);
         let mut links = Vec::new();
         let mut discovered = Vec::new();
-        for (id, row) in machine
-            .rows
-            .iter()
-            .filter_map(|id| self.ips.get(id).map(|r| (*id, r)))
-        {
+        for (id, row) in machine.rows.iter().filter_map(|id| self.ips.get(id).map(|r| (*id, r))) {
             if row.alloc == AllocType::Discovered {
                 discovered.push(json!({"subnet": subnet_of(row), "ip_address": row.ip}));
                 continue;
             }
             let mut link = Map::new();
             link.insert("id".to_owned(), json!(id));
-            link.insert(
-                "mode".to_owned(),
-                json!(if row.alloc == AllocType::Auto {
-                    "auto"
-                } else {
-                    "static"
-                }),
-            );
+            link.insert("mode".to_owned(), json!(if row.alloc == AllocType::Auto { "auto" } else { "static" }));
             if let Some(ip) = row.ip.filter(|_| !row.probing) {
                 link.insert("ip_address".to_owned(), json!(ip));
             }
@@ -193,19 +160,13 @@ impl Region {
         let commissioned = m.status != crate::Status::New;
         let zone = self.zones.get(&m.zone).map(|z| zone(m.zone, z));
         let pool = self.pools.get(&m.pool).map(|p| pool(m.pool, p));
-        let domain = self
-            .domains
-            .get(&m.domain)
-            .map(|d| self.domain_json(m.domain, d));
+        let domain = self.domains.get(&m.domain).map(|d| self.domain_json(m.domain, d));
         let gateway = m
             .rows
             .iter()
             .filter_map(|id| self.ips.get(id)?.subnet)
             .find_map(|id| self.subnets.iter().find(|s| s.id == id)?.gateway);
-        let (gateway4, gateway6) = (
-            gateway.filter(IpAddr::is_ipv4),
-            gateway.filter(IpAddr::is_ipv6),
-        );
+        let (gateway4, gateway6) = (gateway.filter(IpAddr::is_ipv4), gateway.filter(IpAddr::is_ipv6));
         add(json!({
             "system_id": m.system_id, "hostname": m.hostname, "fqdn": self.fqdn(m), "domain": domain, "description": m.description, "hardware_uuid": uuid(m.id, 0),
             "resource_uri": format!("{API}/machines/{}/", m.system_id), "node_type": 0, "node_type_name": "Machine", "parent": null, "pod": null, "virtualmachine_id": null,
@@ -232,15 +193,9 @@ impl Region {
             "current_installation_result_id": m.installation_result, "commissioning_status": if commissioned { 2 } else { -1 },
             "commissioning_status_name": if commissioned { "Passed" } else { "Unknown" },
         }));
-        for test in [
-            "testing",
-            "cpu_test",
-            "memory_test",
-            "network_test",
-            "storage_test",
-            "interface_test",
-            "other_test",
-        ] {
+        for test in
+            ["testing", "cpu_test", "memory_test", "network_test", "storage_test", "interface_test", "other_test"]
+        {
             out.insert(format!("{test}_status"), json!(-1));
             out.insert(format!("{test}_status_name"), json!("Unknown"));
         }
@@ -278,12 +233,7 @@ fn hardware_info() -> Value {
         "chassis_serial",
         "chassis_version",
     ];
-    Value::Object(
-        names
-            .into_iter()
-            .map(|n| (n.to_owned(), json!("Unknown")))
-            .collect(),
-    )
+    Value::Object(names.into_iter().map(|n| (n.to_owned(), json!("Unknown"))).collect())
 }
 
 fn uuid(id: u64, kind: u64) -> String {

@@ -5,8 +5,7 @@ use capi_types::names::{CLAIM_ANNOTATION, MACHINE_FINALIZER};
 use capmaas_reconcile::host::HostPhase;
 use capmaas_reconcile::names::{Constraints, ObjectName};
 use maas_client::{
-    DnsAddress, DnsResource, DnsResourceId, MachineStatus, MockDnsResources, MockMachines,
-    operation as op,
+    DnsAddress, DnsResource, DnsResourceId, MachineStatus, MockDnsResources, MockMachines, operation as op,
 };
 
 use super::*;
@@ -31,33 +30,18 @@ fn recorded() -> Recorded {
 }
 
 fn order() -> ClaimOrder {
-    let constraints = Constraints {
-        zone: Some("az1".into()),
-        min_cpu: 2,
-        min_memory_mib: 2048,
-        ..Default::default()
-    };
-    ClaimOrder {
-        token: token(),
-        host: "abc".parse().unwrap(),
-        constraints,
-    }
+    let constraints = Constraints { zone: Some("az1".into()), min_cpu: 2, min_memory_mib: 2048, ..Default::default() };
+    ClaimOrder { token: token(), host: "abc".parse().unwrap(), constraints }
 }
 
 fn held(status: MachineStatus) -> Machine {
     let mut machine = machine("abc", status, Some("us"));
-    machine
-        .owner_data
-        .insert(TOKEN_KEY.into(), token().to_string());
+    machine.owner_data.insert(TOKEN_KEY.into(), token().to_string());
     machine
 }
 
 fn proof() -> Proof {
-    Proof::from_marks(
-        &crate::host_view(&held(MachineStatus::Allocated), "us").unwrap(),
-        &token(),
-    )
-    .unwrap()
+    Proof::from_marks(&crate::host_view(&held(MachineStatus::Allocated), "us").unwrap(), &token()).unwrap()
 }
 
 fn why(fault: &Fault) -> (Option<Refusal>, String) {
@@ -84,28 +68,18 @@ async fn a_claim_names_the_host_the_token_and_all_constraints() {
         assert_eq!(*request, expected);
         Ok(machine("abc", MachineStatus::Allocated, Some("us")))
     });
-    let (proof, view) = with_machines(machines)
-        .claim(&recorded(), &order())
-        .await
-        .unwrap();
-    assert_eq!(
-        (proof.host().as_str(), proof.token(), view.phase),
-        ("abc", &token(), HostPhase::Claimed)
-    );
+    let (proof, view) = with_machines(machines).claim(&recorded(), &order()).await.unwrap();
+    assert_eq!((proof.host().as_str(), proof.token(), view.phase), ("abc", &token(), HostPhase::Claimed));
 }
 
 #[tokio::test]
 async fn a_claim_answered_with_another_host_or_owner_is_ambiguous() {
-    for answered in [
-        machine("def", MachineStatus::Allocated, Some("us")),
-        machine("abc", MachineStatus::Allocated, None),
-    ] {
+    for answered in
+        [machine("def", MachineStatus::Allocated, Some("us")), machine("abc", MachineStatus::Allocated, None)]
+    {
         let mut machines = MockMachines::new();
         machines.expect_allocate().return_once(|_| Ok(answered));
-        let fault = with_machines(machines)
-            .claim(&recorded(), &order())
-            .await
-            .unwrap_err();
+        let fault = with_machines(machines).claim(&recorded(), &order()).await.unwrap_err();
         assert!(matches!(fault, Fault::Ambiguous { .. }), "{fault}");
     }
 }
@@ -114,20 +88,9 @@ async fn a_claim_answered_with_another_host_or_owner_is_ambiguous() {
 async fn a_machine_that_was_taken_is_no_match_in_few_words() {
     let mut machines = MockMachines::new();
     let body = "No available machine matches constraints: [('agent_name', ['capmaas:1'])]";
-    machines
-        .expect_allocate()
-        .returning(move |_| Err(answer(&op::MACHINES_ALLOCATE, 409, body)));
-    let fault = with_machines(machines)
-        .claim(&recorded(), &order())
-        .await
-        .unwrap_err();
-    assert_eq!(
-        why(&fault),
-        (
-            Some(Refusal::NoMatch),
-            "machine abc was taken or does not match any more".into()
-        )
-    );
+    machines.expect_allocate().returning(move |_| Err(answer(&op::MACHINES_ALLOCATE, 409, body)));
+    let fault = with_machines(machines).claim(&recorded(), &order()).await.unwrap_err();
+    assert_eq!(why(&fault), (Some(Refusal::NoMatch), "machine abc was taken or does not match any more".into()));
 }
 
 #[tokio::test]
@@ -143,48 +106,19 @@ async fn proving_takes_marks_then_the_token_query_then_takeover() {
         (bare(Deployed), Some(false), Some("other"), false),
         (bare(Releasing), Some(false), Some("node-abc"), false),
         (machine("abc", Ready, None), None, Some("node-abc"), false),
-        (
-            machine("abc", Deployed, Some("them")),
-            None,
-            Some("node-abc"),
-            false,
-        ),
+        (machine("abc", Deployed, Some("them")), None, Some("node-abc"), false),
     ] {
         let mut machines = MockMachines::new();
         let told = format!("{seen:?} {hit:?} {takeover:?}");
         let again = seen.clone();
-        machines
-            .expect_read()
-            .times(1)
-            .return_once(move |_| Ok(seen));
-        machines
-            .expect_list()
-            .times(usize::from(hit.is_some()))
-            .returning(move |filter| {
-                assert_eq!(
-                    (filter.ids.len(), filter.agent_name.clone()),
-                    (1, vec!["capmaas:1".to_owned()])
-                );
-                Ok(if hit == Some(true) {
-                    vec![again.clone()]
-                } else {
-                    vec![]
-                })
-            });
+        machines.expect_read().times(1).return_once(move |_| Ok(seen));
+        machines.expect_list().times(usize::from(hit.is_some())).returning(move |filter| {
+            assert_eq!((filter.ids.len(), filter.agent_name.clone()), (1, vec!["capmaas:1".to_owned()]));
+            Ok(if hit == Some(true) { vec![again.clone()] } else { vec![] })
+        });
         let region = with_machines(machines);
-        let verdict = region
-            .prove(
-                &"abc".parse().unwrap(),
-                &token(),
-                takeover.map(str::to_owned),
-            )
-            .await
-            .unwrap();
-        assert_eq!(
-            matches!(verdict, Verdict::Ours(..)),
-            ours,
-            "{told}: {verdict:?}"
-        );
+        let verdict = region.prove(&"abc".parse().unwrap(), &token(), takeover.map(str::to_owned)).await.unwrap();
+        assert_eq!(matches!(verdict, Verdict::Ours(..)), ours, "{told}: {verdict:?}");
     }
 }
 
@@ -197,17 +131,9 @@ async fn only_the_own_words_of_maas_make_a_machine_gone() {
         (502, "", false),
     ] {
         let mut machines = MockMachines::new();
-        machines
-            .expect_read()
-            .return_once(move |_| Err(answer(&op::MACHINE_READ, status, body)));
-        let verdict = with_machines(machines)
-            .prove(&"abc".parse().unwrap(), &token(), None)
-            .await;
-        assert_eq!(
-            matches!(verdict, Ok(Verdict::Gone)),
-            gone,
-            "{status} {body}"
-        );
+        machines.expect_read().return_once(move |_| Err(answer(&op::MACHINE_READ, status, body)));
+        let verdict = with_machines(machines).prove(&"abc".parse().unwrap(), &token(), None).await;
+        assert_eq!(matches!(verdict, Ok(Verdict::Gone)), gone, "{status} {body}");
         assert_eq!(verdict.is_err(), !gone);
     }
 }
@@ -217,30 +143,16 @@ async fn marks_are_written_with_plain_keys_and_prove_anew() {
     let mut machines = MockMachines::new();
     machines.expect_set_owner_data().returning(|_, data| {
         let data: Vec<_> = data.iter().map(|(k, v)| format!("{k}={v}")).collect();
-        assert_eq!(
-            data,
-            [
-                "capmaas-cluster=c1",
-                "capmaas-machine=ns/m1",
-                "capmaas-token=capmaas:1"
-            ]
-        );
+        assert_eq!(data, ["capmaas-cluster=c1", "capmaas-machine=ns/m1", "capmaas-token=capmaas:1"]);
         Ok(held(MachineStatus::Allocated))
     });
-    let marks = Marks {
-        machine: ObjectName::new("ns", "m1"),
-        cluster: "c1".into(),
-    };
+    let marks = Marks { machine: ObjectName::new("ns", "m1"), cluster: "c1".into() };
     let (proof, view) = with_machines(machines).mark(proof(), &marks).await.unwrap();
     assert_eq!((proof.token(), view.is_marked(&token())), (&token(), true));
 }
 
 fn deploy_order(image: &str) -> DeployOrder {
-    DeployOrder {
-        image: image.into(),
-        in_memory: true,
-        comment: "hello".into(),
-    }
+    DeployOrder { image: image.into(), in_memory: true, comment: "hello".into() }
 }
 
 #[tokio::test]
@@ -259,10 +171,7 @@ async fn a_deployment_carries_image_data_and_token() {
             assert_eq!(*request, expected);
             Ok(held(MachineStatus::Deploying))
         });
-        let view = with_machines(machines)
-            .deploy(proof(), &deploy_order(image), b"#cloud-config")
-            .await
-            .unwrap();
+        let view = with_machines(machines).deploy(proof(), &deploy_order(image), b"#cloud-config").await.unwrap();
         assert_eq!(view.phase, HostPhase::Deploying);
     }
 }
@@ -271,19 +180,11 @@ async fn a_deployment_carries_image_data_and_token() {
 async fn an_unknown_image_is_named_with_what_there_is() {
     let mut machines = MockMachines::new();
     let body = r#"{"distro_series": ["'nope' is not a valid distro_series.  It should be one of: '', 'custom/lab-image', 'ubuntu/noble'."]}"#;
+    machines.expect_deploy().returning(move |_, _| Err(answer(&op::MACHINE_DEPLOY, 400, body)));
     machines
-        .expect_deploy()
-        .returning(move |_, _| Err(answer(&op::MACHINE_DEPLOY, 400, body)));
-    machines.expect_read().returning(|_| {
-        Ok(Machine {
-            architecture: "amd64/generic".into(),
-            ..held(MachineStatus::Allocated)
-        })
-    });
-    let fault = with_machines(machines)
-        .deploy(proof(), &deploy_order("nope"), b"")
-        .await
-        .unwrap_err();
+        .expect_read()
+        .returning(|_| Ok(Machine { architecture: "amd64/generic".into(), ..held(MachineStatus::Allocated) }));
+    let fault = with_machines(machines).deploy(proof(), &deploy_order("nope"), b"").await.unwrap_err();
     let text = "spec.image nope: MAAS has no such image for amd64; import or upload it in MAAS, or name another one. \
                 It has: custom/lab-image, ubuntu/noble";
     assert_eq!(why(&fault), (Some(Refusal::Invalid), text.into()));
@@ -291,32 +192,17 @@ async fn an_unknown_image_is_named_with_what_there_is() {
 
 #[tokio::test]
 async fn an_empty_403_is_told_apart_by_a_look_at_the_machine() {
-    let locked = Machine {
-        locked: true,
-        ..held(MachineStatus::Deployed)
-    };
+    let locked = Machine { locked: true, ..held(MachineStatus::Deployed) };
     for (seen, expected) in [
         (locked, Refusal::Locked),
-        (
-            machine("abc", MachineStatus::Deployed, Some("them")),
-            Refusal::NotOurs,
-        ),
+        (machine("abc", MachineStatus::Deployed, Some("them")), Refusal::NotOurs),
         (held(MachineStatus::Deployed), Refusal::Permission),
     ] {
         let mut machines = MockMachines::new();
-        machines
-            .expect_release()
-            .returning(|_, _| Err(answer(&op::MACHINE_RELEASE, 403, "")));
+        machines.expect_release().returning(|_, _| Err(answer(&op::MACHINE_RELEASE, 403, "")));
         machines.expect_read().return_once(|_| Ok(seen));
-        let fault = with_machines(machines)
-            .release(
-                proof(),
-                &ReleaseOrder {
-                    comment: "bye".into(),
-                },
-            )
-            .await
-            .unwrap_err();
+        let fault =
+            with_machines(machines).release(proof(), &ReleaseOrder { comment: "bye".into() }).await.unwrap_err();
         assert_eq!(why(&fault).0, Some(expected), "{fault}");
     }
 }
@@ -328,37 +214,18 @@ async fn a_release_may_still_be_on_its_way_and_a_5xx_leaves_it_open() {
         assert_eq!(request.comment.as_deref(), Some("bye"));
         Ok(held(MachineStatus::Releasing))
     });
-    machines
-        .expect_release()
-        .returning(|_, _| Err(answer(&op::MACHINE_RELEASE, 503, "BMC is silent")));
-    let (region, order) = (
-        with_machines(machines),
-        ReleaseOrder {
-            comment: "bye".into(),
-        },
-    );
-    assert_eq!(
-        region.release(proof(), &order).await.unwrap().phase,
-        HostPhase::Releasing
-    );
-    assert!(matches!(
-        region.release(proof(), &order).await,
-        Err(Fault::Ambiguous { .. })
-    ));
+    machines.expect_release().returning(|_, _| Err(answer(&op::MACHINE_RELEASE, 503, "BMC is silent")));
+    let (region, order) = (with_machines(machines), ReleaseOrder { comment: "bye".into() });
+    assert_eq!(region.release(proof(), &order).await.unwrap().phase, HostPhase::Releasing);
+    assert!(matches!(region.release(proof(), &order).await, Err(Fault::Ambiguous { .. })));
 }
 
 fn with_dns(dns: MockDnsResources) -> MaasRegion {
-    region(Services {
-        dns_resources: Arc::new(dns),
-        ..services()
-    })
+    region(Services { dns_resources: Arc::new(dns), ..services() })
 }
 
 fn name() -> DnsName {
-    DnsName {
-        label: "api".into(),
-        domain: "maas".into(),
-    }
+    DnsName { label: "api".into(), domain: "maas".into() }
 }
 
 #[tokio::test]
@@ -367,31 +234,18 @@ async fn a_name_is_published_and_unpublished() {
         id: DnsResourceId(3),
         fqdn: "api.maas".into(),
         address_ttl: Some(30),
-        ip_addresses: vec![DnsAddress {
-            ip: ip.parse().ok(),
-            ..Default::default()
-        }],
+        ip_addresses: vec![DnsAddress { ip: ip.parse().ok(), ..Default::default() }],
         ..Default::default()
     };
     let mut dns = MockDnsResources::new();
     dns.expect_list().times(1).returning(|_| Ok(vec![]));
-    dns.expect_create()
-        .times(1)
-        .returning(move |_| Ok(resource("10.0.0.1")));
-    dns.expect_list()
-        .times(1)
-        .returning(move |_| Ok(vec![resource("10.0.0.1")]));
-    dns.expect_update_addresses()
-        .times(1)
-        .returning(|_, _, _| Ok(DnsResource::default()));
+    dns.expect_create().times(1).returning(move |_| Ok(resource("10.0.0.1")));
+    dns.expect_list().times(1).returning(move |_| Ok(vec![resource("10.0.0.1")]));
+    dns.expect_update_addresses().times(1).returning(|_, _, _| Ok(DnsResource::default()));
     dns.expect_delete().times(1).returning(|_| Ok(()));
     let region = with_dns(dns);
     let addresses = BTreeSet::from(["10.0.0.1".parse().unwrap()]);
-    let order = PublishOrder {
-        name: name(),
-        addresses: addresses.clone(),
-        ttl: 30,
-    };
+    let order = PublishOrder { name: name(), addresses: addresses.clone(), ttl: 30 };
     assert_eq!(region.publish(&order).await.unwrap(), addresses);
     region.unpublish(&name()).await.unwrap();
 }
@@ -399,12 +253,7 @@ async fn a_name_is_published_and_unpublished() {
 #[tokio::test]
 async fn dns_refusals_name_the_field_or_the_right_that_is_missing() {
     for (list, create, expected, said) in [
-        (
-            Some("No Domain matches the given query."),
-            200,
-            Some(Refusal::Invalid),
-            "spec.dnsDomain maas",
-        ),
+        (Some("No Domain matches the given query."), 200, Some(Refusal::Invalid), "spec.dnsDomain maas"),
         (None, 403, Some(Refusal::Permission), "administrator rights"),
         (None, 500, None, "api.maas"),
     ] {
@@ -413,13 +262,8 @@ async fn dns_refusals_name_the_field_or_the_right_that_is_missing() {
             Some(body) => Err(answer(&op::DNS_LIST, 404, body)),
             None => Ok(vec![]),
         });
-        dns.expect_create()
-            .returning(move |_| Err(answer(&op::DNS_CREATE, create, "")));
-        let order = PublishOrder {
-            name: name(),
-            addresses: BTreeSet::new(),
-            ttl: 30,
-        };
+        dns.expect_create().returning(move |_| Err(answer(&op::DNS_CREATE, create, "")));
+        let order = PublishOrder { name: name(), addresses: BTreeSet::new(), ttl: 30 };
         let fault = with_dns(dns).publish(&order).await.unwrap_err();
         assert_eq!(why(&fault).0, expected, "{fault}");
         assert!(fault.to_string().contains(said), "{fault}");

@@ -1,7 +1,7 @@
 use http::{HeaderMap, StatusCode};
 use maas_client::{
-    DnsResource, Domain, MockDnsResources, MockDomains, MockMachines, MockUsers, MockVersions,
-    MockZones, Operation, User, Version, Zone, operation as op,
+    DnsResource, Domain, MockDnsResources, MockDomains, MockMachines, MockUsers, MockVersions, MockZones, Operation,
+    User, Version, Zone, operation as op,
 };
 
 use super::*;
@@ -20,18 +20,11 @@ pub(crate) fn services() -> Services {
 
 /// A region whose user is `us`.
 pub(crate) fn region(services: Services) -> MaasRegion {
-    MaasRegion {
-        services,
-        lanes: Lanes::default(),
-        user: "us".to_owned(),
-    }
+    MaasRegion { services, lanes: Lanes::default(), user: "us".to_owned() }
 }
 
 pub(crate) fn with_machines(machines: MockMachines) -> MaasRegion {
-    region(Services {
-        machines: Arc::new(machines),
-        ..services()
-    })
+    region(Services { machines: Arc::new(machines), ..services() })
 }
 
 pub(crate) fn machine(id: &str, status: MachineStatus, owner: Option<&str>) -> Machine {
@@ -45,12 +38,7 @@ pub(crate) fn machine(id: &str, status: MachineStatus, owner: Option<&str>) -> M
 }
 
 pub(crate) fn answer(operation: &Operation, status: u16, body: &str) -> Error {
-    Error::from_reply(
-        operation,
-        StatusCode::from_u16(status).unwrap(),
-        &HeaderMap::new(),
-        body.as_bytes(),
-    )
+    Error::from_reply(operation, StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes())
 }
 
 fn now() -> Timestamp {
@@ -87,16 +75,8 @@ async fn hosts_asked_by_id_and_not_answered_are_gone() {
         assert_eq!(filter.ids.len(), 2);
         Ok(vec![machine("abc", MachineStatus::Ready, None)])
     });
-    assert_eq!(
-        read(&with_machines(machines), Query::Hosts(ids(&["abc", "def"]))).await,
-        ["+abc", "-def"]
-    );
-    assert!(
-        read(&region(services()), Query::Sweep(ids(&[])))
-            .await
-            .is_empty(),
-        "no id: no unfiltered list"
-    );
+    assert_eq!(read(&with_machines(machines), Query::Hosts(ids(&["abc", "def"]))).await, ["+abc", "-def"]);
+    assert!(read(&region(services()), Query::Sweep(ids(&[]))).await.is_empty(), "no id: no unfiltered list");
 }
 
 #[tokio::test]
@@ -109,22 +89,12 @@ async fn a_host_missing_in_a_filtered_list_is_confirmed_by_id() {
                 assert_eq!(filter.power_state.len(), if lost { 3 } else { 0 });
                 return Ok(vec![machine("abc", MachineStatus::Deploying, Some("us"))]);
             }
-            assert_eq!(
-                filter.ids.iter().map(AsRef::as_ref).collect::<Vec<&str>>(),
-                ["def", "fed"]
-            );
+            assert_eq!(filter.ids.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), ["def", "fed"]);
             Ok(vec![machine("def", MachineStatus::Deployed, Some("us"))])
         });
         let expected = ids(&["abc", "def", "fed"]);
-        let query = if lost {
-            Query::Lost { expected }
-        } else {
-            Query::InFlight { expected }
-        };
-        assert_eq!(
-            read(&with_machines(machines), query).await,
-            ["+abc", "+def", "-fed"]
-        );
+        let query = if lost { Query::Lost { expected } } else { Query::InFlight { expected } };
+        assert_eq!(read(&with_machines(machines), query).await, ["+abc", "+def", "-fed"]);
     }
 }
 
@@ -138,10 +108,7 @@ async fn a_token_hit_counts_only_on_a_host_of_ours() {
             machine("def", MachineStatus::Allocated, Some("them")),
         ])
     });
-    assert_eq!(
-        read(&with_machines(machines), Query::Token(Token::mint("1"))).await,
-        ["+abc", "+def", "token 1"]
-    );
+    assert_eq!(read(&with_machines(machines), Query::Token(Token::mint("1"))).await, ["+abc", "+def", "token 1"]);
 }
 
 #[tokio::test]
@@ -166,105 +133,47 @@ async fn a_pool_is_one_filtered_list_and_a_refusal_is_a_fact_in_our_terms() {
         assert_eq!(*filter, expected);
         Ok(vec![machine("abc", MachineStatus::Ready, None)])
     });
-    machines.expect_list().returning(|_| {
-        Err(answer(
-            &op::MACHINES_LIST,
-            400,
-            r#"{"tags": ["No such tag(s): 'ssd'."]}"#,
-        ))
-    });
+    machines
+        .expect_list()
+        .returning(|_| Err(answer(&op::MACHINES_LIST, 400, r#"{"tags": ["No such tag(s): 'ssd'."]}"#)));
     let region = with_machines(machines);
-    assert_eq!(
-        read(&region, Query::Pool(wanted.clone())).await,
-        ["+abc", "pool 1"]
-    );
-    assert_eq!(
-        read(&region, Query::Pool(wanted)).await,
-        ["spec.tags: No such tag(s): 'ssd'."]
-    );
+    assert_eq!(read(&region, Query::Pool(wanted.clone())).await, ["+abc", "pool 1"]);
+    assert_eq!(read(&region, Query::Pool(wanted)).await, ["spec.tags: No such tag(s): 'ssd'."]);
 }
 
 #[tokio::test]
 async fn names_domains_and_zones_are_read() {
     let mut dns = MockDnsResources::new();
-    dns.expect_list()
-        .times(1)
-        .returning(|_| Ok(Vec::<DnsResource>::new()));
-    dns.expect_list().returning(|_| {
-        Err(answer(
-            &op::DNS_LIST,
-            404,
-            "No Domain matches the given query.",
-        ))
-    });
+    dns.expect_list().times(1).returning(|_| Ok(Vec::<DnsResource>::new()));
+    dns.expect_list().returning(|_| Err(answer(&op::DNS_LIST, 404, "No Domain matches the given query.")));
     let (mut domains, mut zones) = (MockDomains::new(), MockZones::new());
-    domains.expect_list().returning(|| {
-        Ok(vec![Domain {
-            name: "maas".into(),
-            ..Default::default()
-        }])
-    });
-    zones.expect_list().returning(|| {
-        Ok(vec![Zone {
-            name: "az1".into(),
-            ..Default::default()
-        }])
-    });
+    domains.expect_list().returning(|| Ok(vec![Domain { name: "maas".into(), ..Default::default() }]));
+    zones.expect_list().returning(|| Ok(vec![Zone { name: "az1".into(), ..Default::default() }]));
     let region = region(Services {
         dns_resources: Arc::new(dns),
         domains: Arc::new(domains),
         zones: Arc::new(zones),
         ..services()
     });
-    let name = DnsName {
-        label: "api".into(),
-        domain: "maas".into(),
-    };
-    assert_eq!(
-        read(&region, Query::Name(name.clone())).await,
-        ["name None"]
-    );
-    assert_eq!(
-        read(&region, Query::Name(name)).await,
-        ["name None"],
-        "an unknown domain holds no name either"
-    );
+    let name = DnsName { label: "api".into(), domain: "maas".into() };
+    assert_eq!(read(&region, Query::Name(name.clone())).await, ["name None"]);
+    assert_eq!(read(&region, Query::Name(name)).await, ["name None"], "an unknown domain holds no name either");
     assert_eq!(read(&region, Query::Domains).await, [r#"{"maas"}"#]);
     assert_eq!(read(&region, Query::Zones).await, [r#"{"az1"}"#]);
 }
 
 fn greeting(user: Result<User, Error>) -> Services {
     let (mut versions, mut users) = (MockVersions::new(), MockUsers::new());
-    versions.expect_read().returning(|| {
-        Ok(Version {
-            version: "3.7.3".into(),
-            ..Default::default()
-        })
-    });
+    versions.expect_read().returning(|| Ok(Version { version: "3.7.3".into(), ..Default::default() }));
     users.expect_whoami().return_once(|| user);
-    Services {
-        users: Arc::new(users),
-        versions: Arc::new(versions),
-        ..services()
-    }
+    Services { users: Arc::new(users), versions: Arc::new(versions), ..services() }
 }
 
 #[tokio::test]
 async fn connecting_tells_who_we_are_or_whether_key_or_time_helps() {
-    let user = User {
-        username: "us".into(),
-        is_superuser: true,
-        ..Default::default()
-    };
+    let user = User { username: "us".into(), is_superuser: true, ..Default::default() };
     let (_, facts) = MaasRegion::connect(greeting(Ok(user))).await.unwrap();
-    assert_eq!(
-        facts,
-        RegionFacts {
-            user: "us".into(),
-            is_admin: true,
-            version: "3.7.3".into()
-        }
-    );
+    assert_eq!(facts, RegionFacts { user: "us".into(), is_admin: true, version: "3.7.3".into() });
 
     for (status, body, kind, said) in [
         (
@@ -274,32 +183,12 @@ async fn connecting_tells_who_we_are_or_whether_key_or_time_helps() {
             "MAAS_API_KEY",
         ),
         (403, "", ConnectErrorKind::Refused, "active user"),
-        (
-            401,
-            "Expired timestamp: given 1 and now 1000 has a greater difference",
-            ConnectErrorKind::Down,
-            "clocks",
-        ),
-        (
-            404,
-            "<html>nginx</html>",
-            ConnectErrorKind::Down,
-            "MAAS_ENDPOINT",
-        ),
-        (
-            502,
-            "<html>Bad gateway</html>",
-            ConnectErrorKind::Down,
-            "Bad gateway",
-        ),
+        (401, "Expired timestamp: given 1 and now 1000 has a greater difference", ConnectErrorKind::Down, "clocks"),
+        (404, "<html>nginx</html>", ConnectErrorKind::Down, "MAAS_ENDPOINT"),
+        (502, "<html>Bad gateway</html>", ConnectErrorKind::Down, "Bad gateway"),
     ] {
-        let error = MaasRegion::connect(greeting(Err(answer(&op::USERS_WHOAMI, status, body))))
-            .await
-            .unwrap_err();
+        let error = MaasRegion::connect(greeting(Err(answer(&op::USERS_WHOAMI, status, body)))).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
-        assert!(
-            error.to_string().contains(said) && !error.to_string().contains("t0psecret"),
-            "{error}"
-        );
+        assert!(error.to_string().contains(said) && !error.to_string().contains("t0psecret"), "{error}");
     }
 }

@@ -22,26 +22,15 @@ fn hosts(texts: &[&str]) -> BTreeSet<Topic> {
 }
 
 fn with(stores: &mut Stores, name: &str, phase: HostPhase, power: Power) {
-    let view = HostView {
-        phase,
-        power,
-        ..host(name, name)
-    };
+    let view = HostView { phase, power, ..host(name, name) };
     let sent = stores.fleet.send();
     stores.learn(Fact::Host(Box::new(view), sent), at(0));
 }
 
 /// Answers all that is due and says what that was.
-fn run(
-    watcher: &mut Watcher,
-    awaited: &BTreeSet<Topic>,
-    stores: &Stores,
-    now: Timestamp,
-) -> Vec<Query> {
+fn run(watcher: &mut Watcher, awaited: &BTreeSet<Topic>, stores: &Stores, now: Timestamp) -> Vec<Query> {
     let due = watcher.due(awaited, stores, now);
-    due.queries
-        .iter()
-        .for_each(|query| watcher.answered(query, now, true));
+    due.queries.iter().for_each(|query| watcher.answered(query, now, true));
     due.queries
 }
 
@@ -50,32 +39,14 @@ fn nothing_awaited_means_nothing_read() {
     let mut stores = Stores::default();
     with(&mut stores, "abc", HostPhase::Deploying, Power::On);
     let due = Watcher::default().due(&BTreeSet::from([Topic::Region]), &stores, at(0));
-    assert_eq!(
-        due,
-        Due {
-            queries: vec![],
-            next: at(600)
-        }
-    );
+    assert_eq!(due, Due { queries: vec![], next: at(600) });
 }
 
 #[test]
 fn unread_hosts_are_read_at_once_in_batches_of_500() {
-    let awaited: BTreeSet<_> = (0..1200)
-        .map(|n| Topic::Host(id(&format!("h{n:05}"))))
-        .collect();
+    let awaited: BTreeSet<_> = (0..1200).map(|n| Topic::Host(id(&format!("h{n:05}")))).collect();
     let due = Watcher::default().due(&awaited, &Stores::default(), at(0));
-    let sizes: Vec<_> = due
-        .queries
-        .iter()
-        .map(|q| {
-            if let Query::Hosts(ids) = q {
-                ids.len()
-            } else {
-                0
-            }
-        })
-        .collect();
+    let sizes: Vec<_> = due.queries.iter().map(|q| if let Query::Hosts(ids) = q { ids.len() } else { 0 }).collect();
     assert_eq!(sizes, [500, 500, 200]);
 }
 
@@ -87,96 +58,28 @@ fn a_host_whose_report_did_not_count_is_not_read_in_a_hot_loop() {
     assert_eq!((due.queries.len(), due.next), (0, at(1)));
     assert_eq!(watcher.due(&awaited, &stores, at(1)).queries.len(), 1);
     let both = hosts(&["abc", "def"]);
-    assert_eq!(
-        watcher.due(&both, &stores, at(0)).queries,
-        [Query::Hosts(ids(&["def"]))],
-        "others do not wait for it"
-    );
+    assert_eq!(watcher.due(&both, &stores, at(0)).queries, [Query::Hosts(ids(&["def"]))], "others do not wait for it");
 }
 
 #[test]
 fn each_phase_decides_which_list_is_polled() {
     for (phase, power, expected) in [
         (HostPhase::Free, Power::Off, vec![]),
-        (
-            HostPhase::Deployed,
-            Power::On,
-            vec![Query::Lost { expected: ids(&[]) }],
-        ),
-        (
-            HostPhase::Deployed,
-            Power::Unknown,
-            vec![Query::Lost {
-                expected: ids(&["abc"]),
-            }],
-        ),
-        (
-            HostPhase::Claimed,
-            Power::Off,
-            vec![Query::InFlight {
-                expected: ids(&["abc"]),
-            }],
-        ),
-        (
-            HostPhase::Deploying,
-            Power::On,
-            vec![Query::InFlight {
-                expected: ids(&["abc"]),
-            }],
-        ),
-        (
-            HostPhase::DeployFailed,
-            Power::On,
-            vec![Query::InFlight {
-                expected: ids(&["abc"]),
-            }],
-        ),
-        (
-            HostPhase::Releasing,
-            Power::On,
-            vec![Query::InFlight {
-                expected: ids(&["abc"]),
-            }],
-        ),
-        (
-            HostPhase::ReleaseFailed,
-            Power::On,
-            vec![Query::InFlight {
-                expected: ids(&["abc"]),
-            }],
-        ),
-        (
-            HostPhase::Broken,
-            Power::On,
-            vec![Query::InFlight {
-                expected: ids(&["abc"]),
-            }],
-        ),
-        (
-            HostPhase::Operator,
-            Power::On,
-            vec![Query::InFlight {
-                expected: ids(&["abc"]),
-            }],
-        ),
-        (
-            HostPhase::Unknown,
-            Power::On,
-            vec![Query::InFlight {
-                expected: ids(&["abc"]),
-            }],
-        ),
+        (HostPhase::Deployed, Power::On, vec![Query::Lost { expected: ids(&[]) }]),
+        (HostPhase::Deployed, Power::Unknown, vec![Query::Lost { expected: ids(&["abc"]) }]),
+        (HostPhase::Claimed, Power::Off, vec![Query::InFlight { expected: ids(&["abc"]) }]),
+        (HostPhase::Deploying, Power::On, vec![Query::InFlight { expected: ids(&["abc"]) }]),
+        (HostPhase::DeployFailed, Power::On, vec![Query::InFlight { expected: ids(&["abc"]) }]),
+        (HostPhase::Releasing, Power::On, vec![Query::InFlight { expected: ids(&["abc"]) }]),
+        (HostPhase::ReleaseFailed, Power::On, vec![Query::InFlight { expected: ids(&["abc"]) }]),
+        (HostPhase::Broken, Power::On, vec![Query::InFlight { expected: ids(&["abc"]) }]),
+        (HostPhase::Operator, Power::On, vec![Query::InFlight { expected: ids(&["abc"]) }]),
+        (HostPhase::Unknown, Power::On, vec![Query::InFlight { expected: ids(&["abc"]) }]),
     ] {
         let mut stores = Stores::default();
         with(&mut stores, "abc", phase, power);
         with(&mut stores, "nobody-waits", HostPhase::Deploying, Power::On);
-        assert_eq!(
-            Watcher::default()
-                .due(&hosts(&["abc"]), &stores, at(0))
-                .queries,
-            expected,
-            "{phase:?} {power:?}"
-        );
+        assert_eq!(Watcher::default().due(&hosts(&["abc"]), &stores, at(0)).queries, expected, "{phase:?} {power:?}");
     }
 }
 
@@ -184,14 +87,10 @@ fn each_phase_decides_which_list_is_polled() {
 fn a_thousand_hosts_in_flight_cost_one_query_per_ten_seconds() {
     let mut stores = Stores::default();
     let names: Vec<_> = (0..1000).map(|n| format!("h{n:04}")).collect();
-    names
-        .iter()
-        .for_each(|name| with(&mut stores, name, HostPhase::Deploying, Power::On));
+    names.iter().for_each(|name| with(&mut stores, name, HostPhase::Deploying, Power::On));
     let awaited: BTreeSet<_> = names.iter().map(|name| Topic::Host(id(name))).collect();
     let mut watcher = Watcher::default();
-    let sent: Vec<_> = (0..60)
-        .flat_map(|s| run(&mut watcher, &awaited, &stores, at(s)))
-        .collect();
+    let sent: Vec<_> = (0..60).flat_map(|s| run(&mut watcher, &awaited, &stores, at(s))).collect();
     assert_eq!(sent.len(), 6);
     assert_eq!(watcher.due(&awaited, &stores, at(59)).next, at(60));
 }
@@ -204,10 +103,7 @@ fn the_sweep_reads_all_awaited_hosts_every_ten_minutes_after_the_first_answer() 
     }
     let (mut watcher, awaited) = (Watcher::default(), hosts(&["abc", "def", "new"]));
     let sweeps: Vec<_> = (0..1900)
-        .filter(|s| {
-            run(&mut watcher, &awaited, &stores, at(*s))
-                .contains(&Query::Sweep(ids(&["abc", "def"])))
-        })
+        .filter(|s| run(&mut watcher, &awaited, &stores, at(*s)).contains(&Query::Sweep(ids(&["abc", "def"]))))
         .collect();
     assert_eq!(sweeps, [600, 1200, 1800]);
 }
@@ -215,67 +111,30 @@ fn the_sweep_reads_all_awaited_hosts_every_ten_minutes_after_the_first_answer() 
 #[test]
 fn what_is_missing_is_read_at_once_and_again_after_its_period() {
     let token = Token::mint("1");
-    let pool = Constraints {
-        zone: Some("az1".into()),
-        ..Default::default()
-    };
-    let name = DnsName {
-        label: "api".into(),
-        domain: "maas".into(),
-    };
+    let pool = Constraints { zone: Some("az1".into()), ..Default::default() };
+    let name = DnsName { label: "api".into(), domain: "maas".into() };
     for (topic, fact, period) in [
-        (
-            Topic::Token(token.clone()),
-            Fact::Token(token, BTreeSet::new(), at(0)),
-            5,
-        ),
-        (
-            Topic::Pool(pool.clone()),
-            Fact::Pool(pool, PoolSight::Hosts(BTreeSet::new())),
-            15,
-        ),
-        (
-            Topic::Name(name.clone()),
-            Fact::Name(name, None, Seq(1)),
-            60,
-        ),
+        (Topic::Token(token.clone()), Fact::Token(token, BTreeSet::new(), at(0)), 5),
+        (Topic::Pool(pool.clone()), Fact::Pool(pool, PoolSight::Hosts(BTreeSet::new())), 15),
+        (Topic::Name(name.clone()), Fact::Name(name, None, Seq(1)), 60),
         (Topic::Domains, Fact::Domains(BTreeSet::new()), 60),
         (Topic::Zones, Fact::Zones(BTreeSet::new()), 300),
     ] {
-        let (mut watcher, mut stores, awaited) = (
-            Watcher::default(),
-            Stores::default(),
-            BTreeSet::from([topic]),
-        );
+        let (mut watcher, mut stores, awaited) = (Watcher::default(), Stores::default(), BTreeSet::from([topic]));
         let first = watcher.due(&awaited, &stores, at(0));
         assert_eq!((first.queries.len(), first.next), (1, at(period)));
         watcher.answered(&first.queries[0], at(0), true);
-        assert_eq!(
-            watcher.due(&awaited, &stores, at(0)).queries.len(),
-            1,
-            "forgotten by the stores: at once"
-        );
+        assert_eq!(watcher.due(&awaited, &stores, at(0)).queries.len(), 1, "forgotten by the stores: at once");
         stores.learn(fact, at(0));
         let waits = watcher.due(&awaited, &stores, at(period - 1));
-        assert_eq!(
-            (waits.queries.len(), waits.next),
-            (0, at(period)),
-            "{awaited:?}"
-        );
-        assert_eq!(
-            watcher.due(&awaited, &stores, at(period)).queries,
-            first.queries
-        );
+        assert_eq!((waits.queries.len(), waits.next), (0, at(period)), "{awaited:?}");
+        assert_eq!(watcher.due(&awaited, &stores, at(period)).queries, first.queries);
     }
 }
 
 #[test]
 fn a_failed_read_backs_off_from_one_second_to_sixty_and_recovers() {
-    let (mut watcher, stores, awaited) = (
-        Watcher::default(),
-        Stores::default(),
-        BTreeSet::from([Topic::Zones]),
-    );
+    let (mut watcher, stores, awaited) = (Watcher::default(), Stores::default(), BTreeSet::from([Topic::Zones]));
     let mut now = at(0);
     let mut waits = Vec::new();
     for _ in 0..8 {
@@ -288,11 +147,7 @@ fn a_failed_read_backs_off_from_one_second_to_sixty_and_recovers() {
     }
     assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
     watcher.answered(&Query::Zones, now, true);
-    assert_eq!(
-        watcher.due(&awaited, &stores, now).queries,
-        [Query::Zones],
-        "still missing: no back-off left"
-    );
+    assert_eq!(watcher.due(&awaited, &stores, now).queries, [Query::Zones], "still missing: no back-off left");
 }
 
 #[test]

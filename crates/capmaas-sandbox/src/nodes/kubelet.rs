@@ -28,11 +28,7 @@ pub(super) fn node_conditions(alive: bool, now: Timestamp) -> Value {
         let (status, reason, message) = if alive {
             (good, reason, message)
         } else {
-            (
-                "Unknown",
-                "NodeStatusUnknown",
-                "Kubelet stopped posting node status.",
-            )
+            ("Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status.")
         };
         json!({
             "type": kind, "status": status, "reason": reason, "message": message,
@@ -40,40 +36,14 @@ pub(super) fn node_conditions(alive: bool, now: Timestamp) -> Value {
         })
     };
     json!([
-        one(
-            "MemoryPressure",
-            "False",
-            "KubeletHasSufficientMemory",
-            "kubelet has sufficient memory available"
-        ),
-        one(
-            "DiskPressure",
-            "False",
-            "KubeletHasNoDiskPressure",
-            "kubelet has no disk pressure"
-        ),
-        one(
-            "PIDPressure",
-            "False",
-            "KubeletHasSufficientPID",
-            "kubelet has sufficient PID available"
-        ),
-        one(
-            "Ready",
-            "True",
-            "KubeletReady",
-            "kubelet is posting ready status"
-        ),
+        one("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+        one("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        one("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        one("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
     ])
 }
 
-pub(super) fn node(
-    id: &str,
-    addresses: &[IpAddr],
-    command: &Kubeadm,
-    version: &str,
-    now: Timestamp,
-) -> Value {
+pub(super) fn node(id: &str, addresses: &[IpAddr], command: &Kubeadm, version: &str, now: Timestamp) -> Value {
     let registration = command.registration();
     let mut labels = json!({
         "kubernetes.io/hostname": registration.name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64",
@@ -84,14 +54,9 @@ pub(super) fn node(
     }
     let mut taints: Vec<Value> = Vec::new();
     match &registration.taints {
-        Some(given) => {
-            taints.extend(given.iter().map(
-                |(key, value, effect)| json!({ "key": key, "value": value, "effect": effect }),
-            ))
-        }
-        None if command.is_control_plane() => {
-            taints.push(json!({ "key": CONTROL_PLANE, "effect": "NoSchedule" }))
-        }
+        Some(given) => taints
+            .extend(given.iter().map(|(key, value, effect)| json!({ "key": key, "value": value, "effect": effect }))),
+        None if command.is_control_plane() => taints.push(json!({ "key": CONTROL_PLANE, "effect": "NoSchedule" })),
         None => {}
     }
     if command.is_control_plane() {
@@ -104,10 +69,7 @@ pub(super) fn node(
     if let Some(provider_id) = &registration.provider_id {
         spec["providerID"] = json!(provider_id);
     }
-    let mut all: Vec<Value> = addresses
-        .iter()
-        .map(|ip| json!({ "type": "InternalIP", "address": ip }))
-        .collect();
+    let mut all: Vec<Value> = addresses.iter().map(|ip| json!({ "type": "InternalIP", "address": ip })).collect();
     all.push(json!({ "type": "Hostname", "address": registration.name }));
     json!({
         "apiVersion": "v1", "kind": "Node",

@@ -24,13 +24,7 @@ async fn cluster() -> (Nodes, ClusterKey) {
     workloads.ensure(&key, "c.maas", 6443);
     let secrets: Api<Secret> = Api::namespaced(workloads.inside(&key).unwrap(), "kube-system");
     let token = json!({ "metadata": { "name": format!("bootstrap-token-{ID}") }, "data": { "token-secret": "MDEyMzQ1Njc4OWFiY2RlZg==" } });
-    secrets
-        .create(
-            &PostParams::default(),
-            &serde_json::from_value(token).unwrap(),
-        )
-        .await
-        .unwrap();
+    secrets.create(&PostParams::default(), &serde_json::from_value(token).unwrap()).await.unwrap();
     (Nodes::new(NodesConfig::default(), workloads), key)
 }
 
@@ -61,23 +55,12 @@ fn boot(number: u8, data: &str) -> Happening {
 }
 
 fn line(nodes: &Nodes, number: u8) -> String {
-    nodes
-        .console()
-        .borrow()
-        .get(&format!("id-{number}"))
-        .cloned()
-        .unwrap_or_default()
+    nodes.console().borrow().get(&format!("id-{number}")).cloned().unwrap_or_default()
 }
 
 async fn names(nodes: &Nodes, key: &ClusterKey) -> Vec<String> {
     let api: Api<Node> = Api::all(nodes.workloads.inside(key).unwrap());
-    api.list(&ListParams::default())
-        .await
-        .unwrap()
-        .items
-        .into_iter()
-        .filter_map(|n| n.metadata.name)
-        .collect()
+    api.list(&ListParams::default()).await.unwrap().items.into_iter().filter_map(|n| n.metadata.name).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,10 +80,7 @@ async fn kubeadm_init_then_join_register_nodes_after_a_while() {
     for node in api.list(&ListParams::default()).await.unwrap() {
         let spec = node.spec.clone().unwrap_or_default();
         assert_eq!(spec.provider_id, None, "nobody told the kubelet");
-        assert_eq!(
-            spec.taints.is_some(),
-            node.metadata.name.as_deref() == Some("host-1")
-        );
+        assert_eq!(spec.taints.is_some(), node.metadata.name.as_deref() == Some("host-1"));
         assert!(is_ready(&node));
     }
 }
@@ -113,10 +93,7 @@ async fn kubeadm_join_says_why_it_fails() {
     nodes.tick(at(45)).await;
     nodes.handle(at(50), &boot(2, &join("abcdef.wrong", &hash)));
     nodes.handle(at(50), &boot(3, &join("fedcba.wrong", &hash)));
-    nodes.handle(
-        at(50),
-        &boot(4, &join("abcdef.0123456789abcdef", "sha256:00")),
-    );
+    nodes.handle(at(50), &boot(4, &join("abcdef.0123456789abcdef", "sha256:00")));
     nodes.handle(at(50), &boot(5, &init()));
     nodes.handle(at(50), &boot(6, "#cloud-config\nruncmd: [[]"));
     nodes.tick(at(95)).await;
@@ -128,11 +105,7 @@ async fn kubeadm_join_says_why_it_fails() {
         (6, "#cloud-config:"),
     ];
     for (number, why) in expected {
-        assert!(
-            line(&nodes, number).contains(why),
-            "{number}: {:?}",
-            line(&nodes, number)
-        );
+        assert!(line(&nodes, number).contains(why), "{number}: {:?}", line(&nodes, number));
     }
     assert_eq!(names(&nodes, &key).await, ["host-1"]);
 }
@@ -143,17 +116,9 @@ async fn kubeadm_gives_up_when_no_api_server_answers() {
     let hash = nodes.workloads.authority().public_key_hash().to_owned();
     nodes.handle(at(0), &boot(2, &join("abcdef.0123456789abcdef", &hash)));
     nodes.tick(at(45)).await;
-    assert!(
-        line(&nodes, 2).starts_with("kubeadm waits: no API server answers"),
-        "{}",
-        line(&nodes, 2)
-    );
+    assert!(line(&nodes, 2).starts_with("kubeadm waits: no API server answers"), "{}", line(&nodes, 2));
     assert_eq!(nodes.tick(at(345)).await, None);
-    assert!(
-        line(&nodes, 2).starts_with("kubeadm failed"),
-        "{}",
-        line(&nodes, 2)
-    );
+    assert!(line(&nodes, 2).starts_with("kubeadm failed"), "{}", line(&nodes, 2));
     assert!(names(&nodes, &key).await.is_empty());
 }
 
@@ -168,17 +133,8 @@ async fn a_second_init_beside_a_living_cluster_is_refused_and_after_its_loss_fou
     }
     nodes.handle(at(50), &again);
     nodes.tick(at(95)).await;
-    assert!(
-        line(&nodes, 2).contains("a second one would be founded"),
-        "{}",
-        line(&nodes, 2)
-    );
-    nodes.handle(
-        at(100),
-        &Happening::Wiped {
-            system_id: "id-1".into(),
-        },
-    );
+    assert!(line(&nodes, 2).contains("a second one would be founded"), "{}", line(&nodes, 2));
+    nodes.handle(at(100), &Happening::Wiped { system_id: "id-1".into() });
     assert!(!nodes.workloads.api_anywhere(&key));
     nodes.handle(at(100), &boot(1, &init()));
     nodes.tick(at(145)).await;
@@ -197,42 +153,19 @@ async fn a_node_goes_unknown_40_s_after_its_power_went_and_comes_back() {
         let api: Api<Node> = Api::all(nodes.workloads.inside(&key).unwrap());
         is_ready(&api.get("host-2").await.unwrap())
     };
-    nodes.handle(
-        at(100),
-        &Happening::PoweredOff {
-            system_id: "id-2".into(),
-        },
-    );
+    nodes.handle(at(100), &Happening::PoweredOff { system_id: "id-2".into() });
     assert_eq!(nodes.tick(at(100)).await, Some(at(140)));
     nodes.tick(at(139)).await;
     assert!(ready(&nodes).await);
     nodes.tick(at(140)).await;
     assert!(!ready(&nodes).await);
-    nodes.handle(
-        at(200),
-        &Happening::PoweredOn {
-            system_id: "id-2".into(),
-        },
-    );
+    nodes.handle(at(200), &Happening::PoweredOn { system_id: "id-2".into() });
     assert_eq!(nodes.tick(at(200)).await, Some(at(260)));
     nodes.tick(at(260)).await;
     assert!(ready(&nodes).await);
-    nodes.handle(
-        at(300),
-        &Happening::PoweredOff {
-            system_id: "id-1".into(),
-        },
-    );
-    assert!(
-        !nodes.workloads.api_healthy(&key, ip(1)),
-        "an API server falls silent at once"
-    );
-    nodes.handle(
-        at(310),
-        &Happening::PoweredOn {
-            system_id: "id-1".into(),
-        },
-    );
+    nodes.handle(at(300), &Happening::PoweredOff { system_id: "id-1".into() });
+    assert!(!nodes.workloads.api_healthy(&key, ip(1)), "an API server falls silent at once");
+    nodes.handle(at(310), &Happening::PoweredOn { system_id: "id-1".into() });
     nodes.tick(at(370)).await;
     assert!(nodes.workloads.api_healthy(&key, ip(1)));
 }

@@ -48,9 +48,7 @@ impl UserDataError {
     /// The kind, to match on.
     pub fn kind(&self) -> UserDataErrorKind {
         match self {
-            UserDataError::None | UserDataError::Encoding(_) | UserDataError::Format(_) => {
-                UserDataErrorKind::Delivery
-            }
+            UserDataError::None | UserDataError::Encoding(_) | UserDataError::Format(_) => UserDataErrorKind::Delivery,
             _ => UserDataErrorKind::Content,
         }
     }
@@ -114,43 +112,26 @@ impl Kubeadm {
     pub fn read(user_data: &[u8], meta: &MetaData) -> Result<Self, UserDataError> {
         let text = unpack(user_data)?;
         let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
-        let text = if first.trim_end() == "## template: jinja" {
-            render(rest, meta)?
-        } else {
-            text.clone()
-        };
+        let text = if first.trim_end() == "## template: jinja" { render(rest, meta)? } else { text.clone() };
         let header = text.lines().next().unwrap_or_default();
         if header.trim_end() != "#cloud-config" {
             return Err(UserDataError::Format(header.chars().take(40).collect()));
         }
-        let config: CloudConfig =
-            serde_saphyr::from_str(&text).map_err(|e| UserDataError::Yaml {
-                file: "#cloud-config".into(),
-                why: first_line(&e),
-            })?;
+        let config: CloudConfig = serde_saphyr::from_str(&text)
+            .map_err(|e| UserDataError::Yaml { file: "#cloud-config".into(), why: first_line(&e) })?;
         let mut files = BTreeMap::new();
         for file in config.write_files {
             files.insert(file.path.clone(), file.decoded()?);
         }
         let commands = config.runcmd.iter().map(Command::line);
-        let kubeadm = commands
-            .into_iter()
-            .find(|c| c.contains("kubeadm init") || c.contains("kubeadm join"));
-        let kubeadm = kubeadm.ok_or_else(|| {
-            UserDataError::Kubeadm("runcmd has neither kubeadm init nor kubeadm join".into())
-        })?;
+        let kubeadm = commands.into_iter().find(|c| c.contains("kubeadm init") || c.contains("kubeadm join"));
+        let kubeadm =
+            kubeadm.ok_or_else(|| UserDataError::Kubeadm("runcmd has neither kubeadm init nor kubeadm join".into()))?;
         let mut words = kubeadm.split_whitespace().skip_while(|w| *w != "--config");
-        let path = words
-            .nth(1)
-            .ok_or_else(|| UserDataError::Kubeadm(format!("no --config in {kubeadm:?}")))?;
-        let yaml = files
-            .get(path)
-            .ok_or_else(|| UserDataError::Kubeadm(format!("{path} is not among write_files")))?;
-        let documents: Vec<Document> =
-            serde_saphyr::from_multiple(yaml).map_err(|e| UserDataError::Yaml {
-                file: path.to_owned(),
-                why: first_line(&e),
-            })?;
+        let path = words.nth(1).ok_or_else(|| UserDataError::Kubeadm(format!("no --config in {kubeadm:?}")))?;
+        let yaml = files.get(path).ok_or_else(|| UserDataError::Kubeadm(format!("{path} is not among write_files")))?;
+        let documents: Vec<Document> = serde_saphyr::from_multiple(yaml)
+            .map_err(|e| UserDataError::Yaml { file: path.to_owned(), why: first_line(&e) })?;
         let find = |kind: &str| {
             let found = documents.iter().find(|d| d.kind == kind);
             found.ok_or_else(|| UserDataError::Kubeadm(format!("{path} holds no {kind}")))
@@ -171,10 +152,7 @@ impl Kubeadm {
         let join = find("JoinConfiguration")?;
         let discovery = &join.discovery.bootstrap_token;
         Ok(Kubeadm::Join {
-            endpoint: needed(
-                &discovery.api_server_endpoint,
-                "discovery.bootstrapToken.apiServerEndpoint",
-            )?,
+            endpoint: needed(&discovery.api_server_endpoint, "discovery.bootstrapToken.apiServerEndpoint")?,
             token: needed(&discovery.token, "discovery.bootstrapToken.token")?,
             ca_hashes: discovery.ca_cert_hashes.clone(),
             control_plane: join.control_plane.is_some(),
@@ -198,31 +176,18 @@ impl Kubeadm {
 
     /// Whether an API server will run on the machine.
     pub fn is_control_plane(&self) -> bool {
-        matches!(
-            self,
-            Kubeadm::Init { .. }
-                | Kubeadm::Join {
-                    control_plane: true,
-                    ..
-                }
-        )
+        matches!(self, Kubeadm::Init { .. } | Kubeadm::Join { control_plane: true, .. })
     }
 }
 
 fn first_line(error: &impl ToString) -> String {
-    error
-        .to_string()
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .to_owned()
+    error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 fn gunzip(bytes: &[u8]) -> Result<Vec<u8>, UserDataError> {
     let mut out = Vec::new();
     let read = flate2::read::MultiGzDecoder::new(bytes).read_to_end(&mut out);
-    read.map(|_| out)
-        .map_err(|e| UserDataError::Encoding(e.to_string()))
+    read.map(|_| out).map_err(|e| UserDataError::Encoding(e.to_string()))
 }
 
 /// cloud-init unpacks base64 and gzip, one around the other if need be.
@@ -232,11 +197,7 @@ fn unpack(bytes: &[u8]) -> Result<String, UserDataError> {
         if bytes.starts_with(&[0x1f, 0x8b]) {
             bytes = gunzip(&bytes)?;
         } else if !bytes.starts_with(b"#") {
-            let compact: Vec<u8> = bytes
-                .iter()
-                .copied()
-                .filter(|b| !b.is_ascii_whitespace())
-                .collect();
+            let compact: Vec<u8> = bytes.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
             match base64::engine::general_purpose::STANDARD.decode(compact) {
                 Ok(inner) if !inner.is_empty() => bytes = inner,
                 _ => break,
@@ -251,34 +212,23 @@ fn unpack(bytes: &[u8]) -> Result<String, UserDataError> {
 /// Plain variables only; one that is unknown becomes what cloud-init makes of it.
 fn render(text: &str, meta: &MetaData) -> Result<String, UserDataError> {
     if text.contains("{%") {
-        return Err(UserDataError::Template(
-            "statements ({% … %}) are not simulated".into(),
-        ));
+        return Err(UserDataError::Template("statements ({% … %}) are not simulated".into()));
     }
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("{{") {
-        let (name, tail) = after
-            .split_once("}}")
-            .ok_or_else(|| UserDataError::Template("{{ without }}".into()))?;
+        let (name, tail) = after.split_once("}}").ok_or_else(|| UserDataError::Template("{{ without }}".into()))?;
         let name = name.trim();
         out.push_str(before);
         match name.replace('-', "_").as_str() {
-            "ds.meta_data.instance_id" | "v1.instance_id" | "instance_id" => {
-                out.push_str(&meta.instance_id)
-            }
+            "ds.meta_data.instance_id" | "v1.instance_id" | "instance_id" => out.push_str(&meta.instance_id),
             "ds.meta_data.local_hostname" => out.push_str(&meta.local_hostname),
             "v1.local_hostname" | "local_hostname" => out.push_str(&meta.hostname),
             "v1.cloud_name" | "v1.platform" => out.push_str("maas"),
             _ if name.contains(['|', '(', '[', ' ']) => {
-                return Err(UserDataError::Template(format!(
-                    "{name:?} is not a plain variable"
-                )));
+                return Err(UserDataError::Template(format!("{name:?} is not a plain variable")));
             }
-            _ => out.push_str(&format!(
-                "CI_MISSING_JINJA_VAR/{}",
-                name.rsplit('.').next().unwrap_or_default()
-            )),
+            _ => out.push_str(&format!("CI_MISSING_JINJA_VAR/{}", name.rsplit('.').next().unwrap_or_default())),
         }
         rest = tail;
     }
@@ -310,10 +260,7 @@ impl File {
         if parts.iter().any(|p| matches!(*p, "b64" | "base64")) {
             bytes.retain(|b| !b.is_ascii_whitespace());
             let decoded = base64::engine::general_purpose::STANDARD.decode(&bytes);
-            bytes = decoded.map_err(|e| UserDataError::Yaml {
-                file: self.path.clone(),
-                why: e.to_string(),
-            })?;
+            bytes = decoded.map_err(|e| UserDataError::Yaml { file: self.path.clone(), why: e.to_string() })?;
         }
         if parts.iter().any(|p| matches!(*p, "gz" | "gzip")) {
             bytes = gunzip(&bytes)?;
@@ -415,26 +362,17 @@ impl NodeRegistration {
         let argument = |name: &str| match &self.kubelet_extra_args {
             None => None,
             Some(Arguments::Map(map)) => map.get(name).cloned(),
-            Some(Arguments::List(list)) => list
-                .iter()
-                .find(|a| a.name == name)
-                .map(|a| a.value.clone()),
+            Some(Arguments::List(list)) => list.iter().find(|a| a.name == name).map(|a| a.value.clone()),
         };
         let labels = argument("node-labels").unwrap_or_default();
         let labels = labels.split(',').filter_map(|pair| pair.split_once('='));
-        let name = [self.name.as_str(), &meta.hostname]
-            .into_iter()
-            .find(|n| !n.is_empty())
-            .unwrap_or_default();
+        let name = [self.name.as_str(), &meta.hostname].into_iter().find(|n| !n.is_empty()).unwrap_or_default();
         let taint = |t: &Taint| (t.key.clone(), t.value.clone(), t.effect.clone());
         Registration {
             name: name.to_lowercase(),
             provider_id: argument("provider-id").filter(|id| !id.is_empty()),
             labels: labels.map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
-            taints: self
-                .taints
-                .as_ref()
-                .map(|list| list.iter().map(taint).collect()),
+            taints: self.taints.as_ref().map(|list| list.iter().map(taint).collect()),
         }
     }
 }
@@ -446,11 +384,7 @@ mod tests {
     const INIT: &str = "## template: jinja\n#cloud-config\n\nwrite_files:\n-   path: /run/kubeadm/kubeadm.yaml\n    owner: root:root\n    permissions: '0640'\n    content: |\n      ---\n      apiVersion: kubeadm.k8s.io/v1beta3\n      kind: ClusterConfiguration\n      clusterName: c\n      controlPlaneEndpoint: c-abc.maas:6443\n      kubernetesVersion: v1.30.2\n      ---\n      apiVersion: kubeadm.k8s.io/v1beta3\n      kind: InitConfiguration\n      nodeRegistration:\n        name: '{{ v1.local_hostname }}'\n        kubeletExtraArgs:\n          provider-id: maas:///z/{{ ds.meta_data.instance_id }}\n          node-labels: a=b,c=d\nruncmd:\n  - 'echo hello'\n  - 'kubeadm init --config /run/kubeadm/kubeadm.yaml  && echo success > /run/cluster-api/bootstrap-success.complete'\n";
 
     fn meta() -> MetaData {
-        MetaData {
-            instance_id: "abc123".into(),
-            local_hostname: "Host-1.maas".into(),
-            hostname: "Host-1".into(),
-        }
+        MetaData { instance_id: "abc123".into(), local_hostname: "Host-1.maas".into(), hostname: "Host-1".into() }
     }
 
     fn gzip(data: &[u8]) -> Vec<u8> {
@@ -462,81 +396,42 @@ mod tests {
 
     #[test]
     fn user_data_reads_alike_plain_packed_and_encoded() {
-        let b64 = |d: &[u8]| {
-            base64::engine::general_purpose::STANDARD
-                .encode(d)
-                .into_bytes()
-        };
+        let b64 = |d: &[u8]| base64::engine::general_purpose::STANDARD.encode(d).into_bytes();
         let plain = INIT.as_bytes().to_vec();
-        for (how, data) in [
-            ("plain", plain.clone()),
-            ("gzip", gzip(&plain)),
-            ("base64", b64(&plain)),
-            ("both", b64(&gzip(&plain))),
-        ] {
+        for (how, data) in
+            [("plain", plain.clone()), ("gzip", gzip(&plain)), ("base64", b64(&plain)), ("both", b64(&gzip(&plain)))]
+        {
             let read = Kubeadm::read(&data, &meta()).unwrap();
-            let Kubeadm::Init {
-                cluster,
-                endpoint,
-                version,
-                registration,
-            } = read
-            else {
-                panic!("{how}: not init")
-            };
+            let Kubeadm::Init { cluster, endpoint, version, registration } = read else { panic!("{how}: not init") };
             assert_eq!(
                 (cluster.as_str(), endpoint.as_str(), version.as_str()),
                 ("c", "c-abc.maas:6443", "v1.30.2"),
                 "{how}"
             );
             assert_eq!(registration.name, "host-1", "lower case, as kubeadm does");
-            assert_eq!(
-                registration.provider_id.as_deref(),
-                Some("maas:///z/abc123")
-            );
+            assert_eq!(registration.provider_id.as_deref(), Some("maas:///z/abc123"));
             assert_eq!(registration.labels.len(), 2);
         }
     }
 
     #[test]
     fn damaged_user_data_names_what_is_damaged() {
-        let swap = |from: &str, to: &str| {
-            Kubeadm::read(INIT.replace(from, to).as_bytes(), &meta())
-                .unwrap_err()
-                .to_string()
-        };
+        let swap =
+            |from: &str, to: &str| Kubeadm::read(INIT.replace(from, to).as_bytes(), &meta()).unwrap_err().to_string();
         let cases = [
             (swap("#cloud-config", "#!/bin/sh"), "not cloud-config"),
-            (
-                swap("kind: ClusterConfiguration", "kind: ["),
-                "/run/kubeadm/kubeadm.yaml:",
-            ),
+            (swap("kind: ClusterConfiguration", "kind: ["), "/run/kubeadm/kubeadm.yaml:"),
             (swap("write_files:", "write_files: ]"), "#cloud-config:"),
-            (
-                swap("path: /run/kubeadm", "path: /run/other"),
-                "not among write_files",
-            ),
+            (swap("path: /run/kubeadm", "path: /run/other"), "not among write_files"),
             (swap("kubeadm init", "true"), "neither kubeadm init nor"),
-            (
-                swap("c-abc.maas:6443", "''"),
-                "controlPlaneEndpoint is empty",
-            ),
+            (swap("c-abc.maas:6443", "''"), "controlPlaneEndpoint is empty"),
             (swap("{{ v1.local_hostname }}", "{% if x %}"), "statements"),
-            (
-                swap("kind: InitConfiguration", "kind: Other"),
-                "holds no InitConfiguration",
-            ),
+            (swap("kind: InitConfiguration", "kind: Other"), "holds no InitConfiguration"),
         ];
         for (error, expected) in cases {
-            assert!(
-                error.contains(expected),
-                "{error:?} should contain {expected:?}"
-            );
+            assert!(error.contains(expected), "{error:?} should contain {expected:?}");
         }
-        assert_eq!(
-            Kubeadm::read(&[0xff, 0xfe], &meta()).unwrap_err().kind(),
-            UserDataErrorKind::Delivery
-        );
+        assert_eq!(Kubeadm::read(&[0xff, 0xfe], &meta()).unwrap_err().kind(), UserDataErrorKind::Delivery);
     }
 
     #[test]
@@ -547,12 +442,10 @@ mod tests {
 
     #[test]
     fn argument_lists_of_v1beta4_read_like_maps() {
-        let list = "kubeletExtraArgs:\n          - {name: provider-id, value: 'maas:///z/{{ ds.meta_data.instance_id }}'}\n";
+        let list =
+            "kubeletExtraArgs:\n          - {name: provider-id, value: 'maas:///z/{{ ds.meta_data.instance_id }}'}\n";
         let map = "kubeletExtraArgs:\n          provider-id: maas:///z/{{ ds.meta_data.instance_id }}\n          node-labels: a=b,c=d\n";
         let read = Kubeadm::read(INIT.replace(map, list).as_bytes(), &meta()).unwrap();
-        assert_eq!(
-            read.registration().provider_id.as_deref(),
-            Some("maas:///z/abc123")
-        );
+        assert_eq!(read.registration().provider_id.as_deref(), Some("maas:///z/abc123"));
     }
 }

@@ -12,20 +12,13 @@ use super::world::{Action, Plan, World};
 use crate::workload::{Access, ClusterKey, Workloads};
 
 pub(super) fn sync(world: &World, plan: &mut Plan<'_>, workloads: &Workloads, config: &Object) {
-    if world.paused(config)
-        || config.deleting()
-        || !config.text("/status/dataSecretName").is_empty()
-    {
+    if world.paused(config) || config.deleting() || !config.text("/status/dataSecretName").is_empty() {
         return;
     }
     let Some(owner) = config.controller().filter(|o| o["kind"] == "Machine") else {
         return;
     };
-    let Some(machine) = world.get(
-        "Machine",
-        config.namespace(),
-        owner["name"].as_str().unwrap_or_default(),
-    ) else {
+    let Some(machine) = world.get("Machine", config.namespace(), owner["name"].as_str().unwrap_or_default()) else {
         return;
     };
     let Some(cluster) = world.cluster_of(machine) else {
@@ -61,10 +54,7 @@ fn data(
     machine: &Object,
     cluster: &Object,
 ) -> Result<String, Wait> {
-    if world
-        .get("Secret", config.namespace(), config.name())
-        .is_some()
-    {
+    if world.get("Secret", config.namespace(), config.name()).is_some() {
         return Ok(config.name().to_owned());
     }
     if let Some(why) = refusal(config).or_else(|| unknown_parts(config)) {
@@ -90,26 +80,15 @@ fn data(
         (false, true) => Role::Init,
         (true, _) => {
             let view = world.workload(cluster);
-            let view = view.ok_or((
-                "NoConnection",
-                "Waiting for an API server of the workload cluster to answer".to_owned(),
-            ))?;
+            let view =
+                view.ok_or(("NoConnection", "Waiting for an API server of the workload cluster to answer".to_owned()))?;
             let token = token_for(config.uid());
             let name = format!("bootstrap-token-{}", token.0);
             if !view.tokens.contains(&name) {
-                plan.actions.push(Action::CreateToken {
-                    cluster: key,
-                    secret: token_secret(&name, &token),
-                });
-                return Err((
-                    "WaitingForToken",
-                    "Waiting for the join token to be made".into(),
-                ));
+                plan.actions.push(Action::CreateToken { cluster: key, secret: token_secret(&name, &token) });
+                return Err(("WaitingForToken", "Waiting for the join token to be made".into()));
             }
-            Role::Join {
-                token: format!("{}.{}", token.0, token.1),
-                control_plane,
-            }
+            Role::Join { token: format!("{}.{}", token.0, token.1), control_plane }
         }
     };
     let value = render(config, machine, cluster, &access, &role);
@@ -141,16 +120,12 @@ fn unknown_parts(config: &Object) -> Option<String> {
         "useExperimentalRetryJoin",
     ];
     let spec = config.at("/spec")?.as_object()?;
-    let lacking =
-        |what: String| format!("the sandbox's scenery has no {what}; a real Cluster API does");
+    let lacking = |what: String| format!("the sandbox's scenery has no {what}; a real Cluster API does");
     if let Some(key) = spec.keys().find(|key| !KNOWN.contains(&key.as_str())) {
         return Some(lacking(format!("spec.{key}")));
     }
     let files = config.at("/spec/files").and_then(Value::as_array);
-    if let Some(at) = files.and_then(|f| {
-        f.iter()
-            .position(|f| !f["contentFrom"].is_null() || f["append"] == true)
-    }) {
+    if let Some(at) = files.and_then(|f| f.iter().position(|f| !f["contentFrom"].is_null() || f["append"] == true)) {
         return Some(lacking(format!("spec.files[{at}].contentFrom or append")));
     }
     match config.text("/spec/format") {
@@ -184,96 +159,44 @@ enum Role {
     Join { token: String, control_plane: bool },
 }
 
-fn render(
-    config: &Object,
-    machine: &Object,
-    cluster: &Object,
-    access: &Access,
-    role: &Role,
-) -> String {
-    let control_plane = matches!(
-        role,
-        Role::Init
-            | Role::Join {
-                control_plane: true,
-                ..
-            }
-    );
+fn render(config: &Object, machine: &Object, cluster: &Object, access: &Access, role: &Role) -> String {
+    let control_plane = matches!(role, Role::Init | Role::Join { control_plane: true, .. });
     let mut files: Vec<(String, &str, String)> = Vec::new();
     if control_plane {
-        files.push((
-            "/etc/kubernetes/pki/ca.crt".into(),
-            "0640",
-            access.ca.certificate().to_owned(),
-        ));
-        files.push((
-            "/etc/kubernetes/pki/ca.key".into(),
-            "0600",
-            access.ca.key().to_owned(),
-        ));
+        files.push(("/etc/kubernetes/pki/ca.crt".into(), "0640", access.ca.certificate().to_owned()));
+        files.push(("/etc/kubernetes/pki/ca.key".into(), "0600", access.ca.key().to_owned()));
     }
-    for file in config
-        .at("/spec/files")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
+    for file in config.at("/spec/files").and_then(Value::as_array).into_iter().flatten() {
         let text = |key: &str| file[key].as_str().unwrap_or_default();
-        let mode = if text("permissions").is_empty() {
-            "0640"
-        } else {
-            text("permissions")
-        };
+        let mode = if text("permissions").is_empty() { "0640" } else { text("permissions") };
         files.push((text("path").to_owned(), mode, text("content").to_owned()));
     }
     let (path, documents, command) = match role {
-        Role::Init => (
-            "/run/kubeadm/kubeadm.yaml",
-            Vec::from(init_documents(config, machine, cluster, access)),
-            "init",
-        ),
-        Role::Join {
-            token,
-            control_plane,
-        } => (
+        Role::Init => {
+            ("/run/kubeadm/kubeadm.yaml", Vec::from(init_documents(config, machine, cluster, access)), "init")
+        }
+        Role::Join { token, control_plane } => (
             "/run/kubeadm/kubeadm-join-config.yaml",
             vec![join_document(config, access, token, *control_plane)],
             "join",
         ),
     };
-    let text: String = documents
-        .iter()
-        .map(|d| format!("---\n{}\n", yaml(d).trim_end()))
-        .collect();
+    let text: String = documents.iter().map(|d| format!("---\n{}\n", yaml(d).trim_end())).collect();
     files.push((path.into(), "0640", text));
     let placeholder = "This placeholder file is used to create the /run/cluster-api sub directory in a way that is compatible with both Linux and Windows";
-    files.push((
-        "/run/cluster-api/placeholder".into(),
-        "0640",
-        placeholder.into(),
-    ));
+    files.push(("/run/cluster-api/placeholder".into(), "0640", placeholder.into()));
 
     let mut out = String::from("## template: jinja\n#cloud-config\n\nwrite_files:\n");
     for (path, mode, content) in files {
-        let _ = writeln!(
-            out,
-            "-   path: {path}\n    owner: root:root\n    permissions: '{mode}'\n    content: |"
-        );
+        let _ = writeln!(out, "-   path: {path}\n    owner: root:root\n    permissions: '{mode}'\n    content: |");
         for line in content.lines() {
             let _ = writeln!(out, "{}{line}", if line.is_empty() { "" } else { "      " });
         }
     }
     out.push_str("runcmd:\n");
-    let listed = |pointer: &str| {
-        config
-            .at(pointer)
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default()
-    };
-    let kubeadm = format!(
-        "kubeadm {command} --config {path}  && echo success > /run/cluster-api/bootstrap-success.complete"
-    );
+    let listed = |pointer: &str| config.at(pointer).and_then(Value::as_array).cloned().unwrap_or_default();
+    let kubeadm =
+        format!("kubeadm {command} --config {path}  && echo success > /run/cluster-api/bootstrap-success.complete");
     let commands = listed("/spec/preKubeadmCommands")
         .into_iter()
         .chain([json!(kubeadm)])
@@ -307,10 +230,7 @@ fn cloud_init_names(value: &Value) -> Value {
                     out
                 })
             };
-            map.iter()
-                .map(|(k, v)| (snake(k), cloud_init_names(v)))
-                .collect::<Map<_, _>>()
-                .into()
+            map.iter().map(|(k, v)| (snake(k), cloud_init_names(v))).collect::<Map<_, _>>().into()
         }
         other => other.clone(),
     }
@@ -322,11 +242,7 @@ fn yaml(value: &Value) -> String {
 }
 
 fn document(kind: &str, config: &Object, from: &str, ours: Value) -> Value {
-    let mut all = config
-        .at(&format!("/spec/{from}"))
-        .and_then(Value::as_object)
-        .cloned()
-        .unwrap_or_default();
+    let mut all = config.at(&format!("/spec/{from}")).and_then(Value::as_object).cloned().unwrap_or_default();
     all.retain(|_, v| v.as_object().is_none_or(|m| !m.is_empty()));
     for (key, value) in ours.as_object().into_iter().flatten() {
         match all.get_mut(key).and_then(Value::as_object_mut) {
@@ -339,43 +255,19 @@ fn document(kind: &str, config: &Object, from: &str, ours: Value) -> Value {
         }
     }
     // lists of arguments came with kubeadm's v1beta4
-    let lists = all
-        .get("nodeRegistration")
-        .is_some_and(|n| n["kubeletExtraArgs"].is_array());
-    all.insert(
-        "apiVersion".into(),
-        json!(if lists {
-            "kubeadm.k8s.io/v1beta4"
-        } else {
-            "kubeadm.k8s.io/v1beta3"
-        }),
-    );
+    let lists = all.get("nodeRegistration").is_some_and(|n| n["kubeletExtraArgs"].is_array());
+    all.insert("apiVersion".into(), json!(if lists { "kubeadm.k8s.io/v1beta4" } else { "kubeadm.k8s.io/v1beta3" }));
     all.insert("kind".into(), json!(kind));
     Value::Object(all)
 }
 
-fn init_documents(
-    config: &Object,
-    machine: &Object,
-    cluster: &Object,
-    access: &Access,
-) -> [Value; 2] {
+fn init_documents(config: &Object, machine: &Object, cluster: &Object, access: &Access) -> [Value; 2] {
     let blocks = |key: &str| {
-        let list = cluster
-            .at(&format!("/spec/clusterNetwork/{key}/cidrBlocks"))
-            .and_then(Value::as_array);
-        list.map(|l| {
-            l.iter()
-                .filter_map(Value::as_str)
-                .collect::<Vec<_>>()
-                .join(",")
-        })
+        let list = cluster.at(&format!("/spec/clusterNetwork/{key}/cidrBlocks")).and_then(Value::as_array);
+        list.map(|l| l.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","))
     };
     let mut networking = json!({});
-    for (key, value) in [
-        ("podSubnet", blocks("pods")),
-        ("serviceSubnet", blocks("services")),
-    ] {
+    for (key, value) in [("podSubnet", blocks("pods")), ("serviceSubnet", blocks("services"))] {
         if let Some(value) = value {
             networking[key] = json!(value);
         }

@@ -45,14 +45,9 @@ pub(super) fn create(plan: &mut Plan<'_>, new: Blueprint<'_>) {
             "ownerReferences": [owner.owner_ref(controller)],
         })
     };
-    let mut infra_labels = template
-        .at("/spec/template/metadata/labels")
-        .cloned()
-        .unwrap_or_else(|| json!({}));
-    let mut infra_annotations = template
-        .at("/spec/template/metadata/annotations")
-        .cloned()
-        .unwrap_or_else(|| json!({}));
+    let mut infra_labels = template.at("/spec/template/metadata/labels").cloned().unwrap_or_else(|| json!({}));
+    let mut infra_annotations =
+        template.at("/spec/template/metadata/annotations").cloned().unwrap_or_else(|| json!({}));
     overlay(&mut infra_labels, &labels);
     overlay(&mut infra_annotations, &new.annotations);
     infra_annotations["cluster.x-k8s.io/cloned-from-name"] = json!(template.name());
@@ -103,25 +98,16 @@ pub(super) fn sync(world: &World, plan: &mut Plan<'_>, machine: &Object) {
         return;
     }
     let cluster = world.cluster_of(machine);
-    let infra = Reference::read(machine.at("/spec/infrastructureRef"))
-        .and_then(|r| world.resolve(machine, &r));
-    let config = Reference::read(machine.at("/spec/bootstrap/configRef"))
-        .and_then(|r| world.resolve(machine, &r));
+    let infra = Reference::read(machine.at("/spec/infrastructureRef")).and_then(|r| world.resolve(machine, &r));
+    let config = Reference::read(machine.at("/spec/bootstrap/configRef")).and_then(|r| world.resolve(machine, &r));
     if machine.deleting() {
         return delete(world, plan, machine, cluster, infra, config);
     }
     let Some(cluster) = cluster else { return };
-    for child in [infra, config]
-        .into_iter()
-        .flatten()
-        .filter(|c| !c.deleting())
-    {
+    for child in [infra, config].into_iter().flatten().filter(|c| !c.deleting()) {
         let labels = json!({ CLUSTER_LABEL: cluster.name() });
         let owners = child.owners_with(machine, true);
-        plan.patch(
-            child,
-            &json!({ "metadata": { "labels": labels, "ownerReferences": owners } }),
-        );
+        plan.patch(child, &json!({ "metadata": { "labels": labels, "ownerReferences": owners } }));
     }
 
     // A machine once provisioned stays so, whatever becomes of its parts.
@@ -142,10 +128,7 @@ pub(super) fn sync(world: &World, plan: &mut Plan<'_>, machine: &Object) {
             spec["failureDomain"] = json!(infra.text("/spec/failureDomain"));
         }
         status["addresses"] = infra.at("/status/addresses").cloned().unwrap_or_default();
-        status["failureDomain"] = infra
-            .at("/status/failureDomain")
-            .cloned()
-            .unwrap_or_default();
+        status["failureDomain"] = infra.at("/status/failureDomain").cloned().unwrap_or_default();
     }
     let mut metadata = json!({
         "finalizers": machine.finalizers_with(FINALIZER), "labels": { CLUSTER_LABEL: cluster.name() },
@@ -157,8 +140,7 @@ pub(super) fn sync(world: &World, plan: &mut Plan<'_>, machine: &Object) {
 
     let node = node(world, plan, machine, cluster);
     if let Tie::Found(node) = &node {
-        status["nodeRef"] =
-            json!({ "apiVersion": "v1", "kind": "Node", "name": node.name(), "uid": node.uid() });
+        status["nodeRef"] = json!({ "apiVersion": "v1", "kind": "Node", "name": node.name(), "uid": node.uid() });
         status["nodeInfo"] = node.at("/status/nodeInfo").cloned().unwrap_or_default();
     }
     let bootstrap_ready = !secret.is_empty();
@@ -193,10 +175,7 @@ pub(super) fn sync(world: &World, plan: &mut Plan<'_>, machine: &Object) {
     status["bootstrapReady"] = json!(bootstrap_ready);
     status["infrastructureReady"] = json!(infra_ready);
     status["conditions"] = conditions(machine, world.now, &all);
-    for (key, holds) in [
-        ("bootstrapDataSecretCreated", bootstrap_ready),
-        ("infrastructureProvisioned", infra_ready),
-    ] {
+    for (key, holds) in [("bootstrapDataSecretCreated", bootstrap_ready), ("infrastructureProvisioned", infra_ready)] {
         if holds {
             status["initialization"][key] = json!(true);
         }
@@ -227,27 +206,19 @@ enum Tie<'a> {
 
 impl Tie<'_> {
     fn condition(&self) -> Condition {
-        let healthy = |holds, reason: &str, message: &str| {
-            Condition::new("NodeHealthy", holds, reason, message)
-        };
+        let healthy = |holds, reason: &str, message: &str| Condition::new("NodeHealthy", holds, reason, message);
         match self {
             Tie::NotYet(why) => Condition::unknown("NodeHealthy", "InspectionFailed", why.clone()),
             Tie::Several(why) => healthy(false, "SeveralNodes", why),
-            Tie::Unreachable => Condition::unknown(
-                "NodeHealthy",
-                "ConnectionDown",
-                "No API server of the workload cluster answers",
-            ),
+            Tie::Unreachable => {
+                Condition::unknown("NodeHealthy", "ConnectionDown", "No API server of the workload cluster answers")
+            }
             Tie::Found(node) => match node.condition("Ready") {
                 Some(c) if c["status"] == "True" => healthy(true, "NodeHealthy", ""),
                 Some(c) if c["status"] == "False" => healthy(
                     false,
                     "NodeNotHealthy",
-                    &format!(
-                        "Node {} is not ready: {}",
-                        node.name(),
-                        c["message"].as_str().unwrap_or_default()
-                    ),
+                    &format!("Node {} is not ready: {}", node.name(), c["message"].as_str().unwrap_or_default()),
                 ),
                 _ => Condition::unknown(
                     "NodeHealthy",
@@ -263,34 +234,17 @@ impl Tie<'_> {
 fn node<'a>(world: &'a World, plan: &mut Plan<'_>, machine: &Object, cluster: &Object) -> Tie<'a> {
     let id = machine.text("/spec/providerID");
     if id.is_empty() || !cluster.control_plane_initialized() {
-        return Tie::NotYet(
-            "Waiting for the machine to be provisioned and the control plane to be initialised"
-                .into(),
-        );
+        return Tie::NotYet("Waiting for the machine to be provisioned and the control plane to be initialised".into());
     }
     let Some(view) = world.workload(cluster) else {
         return Tie::Unreachable;
     };
-    let found: Vec<_> = view
-        .nodes
-        .iter()
-        .filter(|n| n.text("/spec/providerID") == id)
-        .collect();
+    let found: Vec<_> = view.nodes.iter().filter(|n| n.text("/spec/providerID") == id).collect();
     match found[..] {
-        [] => Tie::NotYet(format!(
-            "Waiting for a Node with spec.providerID {id} to exist"
-        )),
+        [] => Tie::NotYet(format!("Waiting for a Node with spec.providerID {id} to exist")),
         [node] => {
-            let taints = node
-                .at("/spec/taints")
-                .and_then(Value::as_array)
-                .cloned()
-                .unwrap_or_default();
-            let kept: Vec<_> = taints
-                .iter()
-                .filter(|t| t["key"] != UNINITIALIZED_TAINT)
-                .cloned()
-                .collect();
+            let taints = node.at("/spec/taints").and_then(Value::as_array).cloned().unwrap_or_default();
+            let kept: Vec<_> = taints.iter().filter(|t| t["key"] != UNINITIALIZED_TAINT).cloned().collect();
             let mut wanted = json!({ "metadata": { "annotations": {
                 "cluster.x-k8s.io/cluster-name": cluster.name(),
                 "cluster.x-k8s.io/cluster-namespace": cluster.namespace(),
@@ -301,11 +255,7 @@ fn node<'a>(world: &'a World, plan: &mut Plan<'_>, machine: &Object, cluster: &O
             }
             if let Some(body) = super::object::merge_diff(Some(&node.0), &wanted) {
                 let cluster = ClusterKey::new(cluster.namespace(), cluster.name());
-                plan.actions.push(Action::PatchNode {
-                    cluster,
-                    name: node.name().into(),
-                    body,
-                });
+                plan.actions.push(Action::PatchNode { cluster, name: node.name().into(), body });
             }
             Tie::Found(node)
         }
@@ -327,59 +277,26 @@ fn delete(
             Condition::new("Deleting", true, reason, message.clone()),
             Condition::new("Ready", false, "Deleting", message),
         ];
-        plan.status(
-            machine,
-            &json!({ "phase": "Deleting", "conditions": conditions(machine, world.now, &all) }),
-        );
+        plan.status(machine, &json!({ "phase": "Deleting", "conditions": conditions(machine, world.now, &all) }));
     };
     let key = ClusterKey::new(machine.namespace(), machine.cluster_name());
     let node = machine.text("/status/nodeRef/name");
     let view = cluster.and_then(|c| world.workload(c));
-    let node = view.and_then(|v| {
-        v.nodes
-            .iter()
-            .find(|n| !node.is_empty() && n.name() == node)
-    });
+    let node = view.and_then(|v| v.nodes.iter().find(|n| !node.is_empty() && n.name() == node));
     if let Some(hook) = machine.hook("pre-drain.delete.hook.machine.cluster.x-k8s.io") {
-        return wait(
-            plan,
-            "WaitingForPreDrainHook",
-            format!("Waiting for annotation {hook} to be removed"),
-        );
+        return wait(plan, "WaitingForPreDrainHook", format!("Waiting for annotation {hook} to be removed"));
     }
-    if let Some(node) =
-        node.filter(|n| !n.flag("/spec/unschedulable") && infra.is_some_and(|i| !i.deleting()))
-    {
+    if let Some(node) = node.filter(|n| !n.flag("/spec/unschedulable") && infra.is_some_and(|i| !i.deleting())) {
         let body = json!({ "spec": { "unschedulable": true } });
-        plan.actions.push(Action::PatchNode {
-            cluster: key.clone(),
-            name: node.name().into(),
-            body,
-        });
+        plan.actions.push(Action::PatchNode { cluster: key.clone(), name: node.name().into(), body });
     }
     if let Some(hook) = machine.hook("pre-terminate.delete.hook.machine.cluster.x-k8s.io") {
-        return wait(
-            plan,
-            "WaitingForPreTerminateHook",
-            format!("Waiting for annotation {hook} to be removed"),
-        );
+        return wait(plan, "WaitingForPreTerminateHook", format!("Waiting for annotation {hook} to be removed"));
     }
     if let Some(child) = infra.or(config) {
         plan.delete(child);
-        let reason = if infra.is_some() {
-            "WaitingForInfrastructureDeletion"
-        } else {
-            "WaitingForBootstrapDeletion"
-        };
-        return wait(
-            plan,
-            reason,
-            format!(
-                "Waiting for {} {} to be deleted",
-                child.kind(),
-                child.name()
-            ),
-        );
+        let reason = if infra.is_some() { "WaitingForInfrastructureDeletion" } else { "WaitingForBootstrapDeletion" };
+        return wait(plan, reason, format!("Waiting for {} {} to be deleted", child.kind(), child.name()));
     }
     // With the cluster or its control plane on the way out, the Nodes go down with their API.
     let going = cluster.is_none_or(Object::deleting)
@@ -390,13 +307,7 @@ fn delete(
                 .is_some_and(|kcp| o["kind"] == kcp.kind() && kcp.deleting())
         });
     if let (Some(node), false) = (node, going) {
-        plan.actions.push(Action::DeleteNode {
-            cluster: key,
-            name: node.name().into(),
-        });
+        plan.actions.push(Action::DeleteNode { cluster: key, name: node.name().into() });
     }
-    plan.patch(
-        machine,
-        &json!({ "metadata": { "finalizers": machine.finalizers_without(FINALIZER) } }),
-    );
+    plan.patch(machine, &json!({ "metadata": { "finalizers": machine.finalizers_without(FINALIZER) } }));
 }

@@ -21,9 +21,7 @@ use std::time::Duration;
 
 use capmaas_provider_maas::Clock;
 use futures::{Stream, StreamExt, stream::BoxStream};
-use kube::api::{
-    ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams,
-};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client};
@@ -72,22 +70,10 @@ const DEFINITIONS: [(&str, &str); 7] = [
     ("clusters.yaml", include_str!("crds/clusters.yaml")),
     ("machines.yaml", include_str!("crds/machines.yaml")),
     ("machinesets.yaml", include_str!("crds/machinesets.yaml")),
-    (
-        "machinedeployments.yaml",
-        include_str!("crds/machinedeployments.yaml"),
-    ),
-    (
-        "kubeadmcontrolplanes.yaml",
-        include_str!("crds/kubeadmcontrolplanes.yaml"),
-    ),
-    (
-        "kubeadmconfigs.yaml",
-        include_str!("crds/kubeadmconfigs.yaml"),
-    ),
-    (
-        "kubeadmconfigtemplates.yaml",
-        include_str!("crds/kubeadmconfigtemplates.yaml"),
-    ),
+    ("machinedeployments.yaml", include_str!("crds/machinedeployments.yaml")),
+    ("kubeadmcontrolplanes.yaml", include_str!("crds/kubeadmcontrolplanes.yaml")),
+    ("kubeadmconfigs.yaml", include_str!("crds/kubeadmconfigs.yaml")),
+    ("kubeadmconfigtemplates.yaml", include_str!("crds/kubeadmconfigtemplates.yaml")),
 ];
 
 /// The CustomResourceDefinitions of Cluster API's kinds as the scenery understands them, as JSON.
@@ -97,20 +83,14 @@ const DEFINITIONS: [(&str, &str); 7] = [
 pub fn definitions() -> Result<Vec<Value>, SceneryError> {
     let read = |(name, text): (&'static str, &'static str)| {
         let mut crd: Value =
-            serde_saphyr::from_str(text).map_err(|error| SceneryError::Definition {
-                name,
-                why: error.to_string(),
-            })?;
+            serde_saphyr::from_str(text).map_err(|error| SceneryError::Definition { name, why: error.to_string() })?;
         let mut newer = crd["spec"]["versions"][0].clone();
         newer["name"] = json!("v1beta2");
         newer["storage"] = json!(false);
         match crd["spec"]["versions"].as_array_mut() {
             Some(versions) => versions.push(newer),
             None => {
-                return Err(SceneryError::Definition {
-                    name,
-                    why: "no spec.versions".into(),
-                });
+                return Err(SceneryError::Definition { name, why: "no spec.versions".into() });
             }
         }
         Ok(crd)
@@ -138,10 +118,7 @@ fn dynamic(value: Value) -> Result<DynamicObject, kube::Error> {
 
 impl Kind {
     fn resource(&self) -> ApiResource {
-        ApiResource::from_gvk_with_plural(
-            &GroupVersionKind::gvk(self.group, self.version, self.kind),
-            self.plural,
-        )
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(self.group, self.version, self.kind), self.plural)
     }
 
     fn all(&self, client: &Client) -> Api<DynamicObject> {
@@ -189,10 +166,7 @@ impl Scenery {
     /// until then it tries again each second.
     pub async fn run(mut self) -> std::convert::Infallible {
         for kind in &KINDS {
-            self.pulses.insert(
-                kind.plural.to_owned(),
-                pulses(watcher(kind.all(&self.client), config_of(kind))),
-            );
+            self.pulses.insert(kind.plural.to_owned(), pulses(watcher(kind.all(&self.client), config_of(kind))));
         }
         let mut api_changes = self.workloads.changes();
         loop {
@@ -257,10 +231,7 @@ impl Scenery {
                 world.insert(Object(value));
             }
         }
-        let clusters: BTreeSet<_> = world
-            .list("Cluster")
-            .map(|c| ClusterKey::new(c.namespace(), c.name()))
-            .collect();
+        let clusters: BTreeSet<_> = world.list("Cluster").map(|c| ClusterKey::new(c.namespace(), c.name())).collect();
         for gone in self.known.difference(&clusters) {
             self.workloads.remove(gone);
             self.connections.remove(gone);
@@ -278,11 +249,7 @@ impl Scenery {
     /// What the workload cluster shows, asked for through the kubeconfig Secret as everybody else does.
     async fn read_workload(&mut self, world: &World, key: &ClusterKey) -> Option<WorkloadView> {
         if !self.connections.contains_key(key) {
-            let secret = world.get(
-                "Secret",
-                &key.namespace,
-                &format!("{}-kubeconfig", key.name),
-            )?;
+            let secret = world.get("Secret", &key.namespace, &format!("{}-kubeconfig", key.name))?;
             let kubeconfig = object_data(secret, "value")?;
             match self.workloads.connect(&kubeconfig) {
                 Ok(client) => {
@@ -323,21 +290,11 @@ impl Scenery {
                     .await
                     .map(drop)
             }
-            Action::Patch {
-                kind,
-                namespace,
-                name,
-                body,
-                status,
-            } => {
+            Action::Patch { kind, namespace, name, body, status } => {
                 let Some(kind) = Kind::find(kind) else {
                     return Ok(());
                 };
-                let (api, params, body) = (
-                    kind.within(client, namespace),
-                    PatchParams::default(),
-                    Patch::Merge(body),
-                );
+                let (api, params, body) = (kind.within(client, namespace), PatchParams::default(), Patch::Merge(body));
                 if *status {
                     api.patch_status(name, &params, &body).await
                 } else {
@@ -345,32 +302,19 @@ impl Scenery {
                 }
                 .map(drop)
             }
-            Action::Delete {
-                kind,
-                namespace,
-                name,
-            } => {
+            Action::Delete { kind, namespace, name } => {
                 let Some(kind) = Kind::find(kind) else {
                     return Ok(());
                 };
                 tracing::info!(kind = kind.kind, name, "scenery: delete");
-                kind.within(client, namespace)
-                    .delete(name, &DeleteParams::default())
-                    .await
-                    .map(drop)
+                kind.within(client, namespace).delete(name, &DeleteParams::default()).await.map(drop)
             }
-            Action::PatchNode {
-                cluster,
-                name,
-                body,
-            } => {
+            Action::PatchNode { cluster, name, body } => {
                 let Some(client) = self.connections.get(cluster) else {
                     return Ok(());
                 };
                 let api: Api<DynamicObject> = Api::all_with(client.clone(), &node_resource());
-                api.patch(name, &PatchParams::default(), &Patch::Merge(body))
-                    .await
-                    .map(drop)
+                api.patch(name, &PatchParams::default(), &Patch::Merge(body)).await.map(drop)
             }
             Action::DeleteNode { cluster, name } => {
                 let Some(client) = self.connections.get(cluster) else {
@@ -383,14 +327,9 @@ impl Scenery {
                 let Some(client) = self.connections.get(cluster) else {
                     return Ok(());
                 };
-                let api: Api<DynamicObject> = Api::namespaced_with(
-                    client.clone(),
-                    "kube-system",
-                    &core_resource("Secret", "secrets"),
-                );
-                api.create(&PostParams::default(), &dynamic(secret.clone())?)
-                    .await
-                    .map(drop)
+                let api: Api<DynamicObject> =
+                    Api::namespaced_with(client.clone(), "kube-system", &core_resource("Secret", "secrets"));
+                api.create(&PostParams::default(), &dynamic(secret.clone())?).await.map(drop)
             }
         }
     }
@@ -409,54 +348,27 @@ const BURST: Duration = Duration::from_millis(5);
 
 /// All kinds in fixed order over one reading.
 fn decide(world: &World, plan: &mut Plan<'_>, workloads: &Workloads) {
-    world
-        .list("Cluster")
-        .for_each(|o| cluster::sync(world, plan, o));
-    world
-        .list("KubeadmControlPlane")
-        .for_each(|o| control_plane::sync(world, plan, workloads, o));
-    world
-        .list("MachineDeployment")
-        .for_each(|o| workers::sync_deployment(world, plan, o));
-    world
-        .list("MachineSet")
-        .for_each(|o| workers::sync_set(world, plan, o));
-    world
-        .list("Machine")
-        .for_each(|o| machine::sync(world, plan, o));
-    world
-        .list("KubeadmConfig")
-        .for_each(|o| bootstrap::sync(world, plan, workloads, o));
+    world.list("Cluster").for_each(|o| cluster::sync(world, plan, o));
+    world.list("KubeadmControlPlane").for_each(|o| control_plane::sync(world, plan, workloads, o));
+    world.list("MachineDeployment").for_each(|o| workers::sync_deployment(world, plan, o));
+    world.list("MachineSet").for_each(|o| workers::sync_set(world, plan, o));
+    world.list("Machine").for_each(|o| machine::sync(world, plan, o));
+    world.list("KubeadmConfig").for_each(|o| bootstrap::sync(world, plan, workloads, o));
 }
 
 async fn view(client: &Client) -> Result<WorkloadView, kube::Error> {
     let nodes: Api<DynamicObject> = Api::all_with(client.clone(), &node_resource());
-    let maps: Api<DynamicObject> = Api::namespaced_with(
-        client.clone(),
-        "kube-system",
-        &core_resource("ConfigMap", "configmaps"),
-    );
-    let secrets: Api<DynamicObject> = Api::namespaced_with(
-        client.clone(),
-        "kube-system",
-        &core_resource("Secret", "secrets"),
-    );
+    let maps: Api<DynamicObject> =
+        Api::namespaced_with(client.clone(), "kube-system", &core_resource("ConfigMap", "configmaps"));
+    let secrets: Api<DynamicObject> =
+        Api::namespaced_with(client.clone(), "kube-system", &core_resource("Secret", "secrets"));
     let mut view = WorkloadView::default();
     for node in nodes.list(&ListParams::default()).await? {
-        view.nodes.push(Object(
-            serde_json::to_value(&node).map_err(kube::Error::SerdeError)?,
-        ));
+        view.nodes.push(Object(serde_json::to_value(&node).map_err(kube::Error::SerdeError)?));
     }
     view.initialized = maps.get_opt("kubeadm-config").await?.is_some();
-    let tokens = secrets
-        .list(&ListParams::default())
-        .await?
-        .items
-        .into_iter()
-        .filter_map(|s| s.metadata.name);
-    view.tokens = tokens
-        .filter(|name| name.starts_with("bootstrap-token-"))
-        .collect();
+    let tokens = secrets.list(&ListParams::default()).await?.items.into_iter().filter_map(|s| s.metadata.name);
+    view.tokens = tokens.filter(|name| name.starts_with("bootstrap-token-")).collect();
     Ok(view)
 }
 
@@ -477,18 +389,12 @@ fn object_data(secret: &Object, key: &str) -> Option<Vec<u8>> {
 
 fn config_of(kind: &Kind) -> watcher::Config {
     let config = watcher::Config::default();
-    if kind.kind == "Secret" {
-        config.labels(object::CLUSTER_LABEL)
-    } else {
-        config
-    }
+    if kind.kind == "Secret" { config.labels(object::CLUSTER_LABEL) } else { config }
 }
 
 /// A watch as a mere signal. A watch that fails is taken up again after a second; kube's own backoff would bring chance
 /// and the real clock in.
-fn pulses<T: Send + 'static>(
-    watch: impl Stream<Item = Result<T, watcher::Error>> + Send + 'static,
-) -> Pulses {
+fn pulses<T: Send + 'static>(watch: impl Stream<Item = Result<T, watcher::Error>> + Send + 'static) -> Pulses {
     let pulse = |event: Result<T, watcher::Error>| async move {
         if let Err(error) = event {
             tracing::debug!(%error, "scenery: watch");

@@ -37,9 +37,7 @@ impl Object {
 
     /// Whether the value at a JSON pointer is `true`.
     pub(super) fn flag(&self, pointer: &str) -> bool {
-        self.at(pointer)
-            .and_then(Value::as_bool)
-            .unwrap_or_default()
+        self.at(pointer).and_then(Value::as_bool).unwrap_or_default()
     }
 
     pub(super) fn kind(&self) -> &str {
@@ -60,9 +58,7 @@ impl Object {
 
     /// The API group, empty for the core group.
     pub(super) fn group(&self) -> &str {
-        self.text("/apiVersion")
-            .split_once('/')
-            .map_or("", |(group, _)| group)
+        self.text("/apiVersion").split_once('/').map_or("", |(group, _)| group)
     }
 
     pub(super) fn label(&self, key: &str) -> Option<&str> {
@@ -89,17 +85,11 @@ impl Object {
 
     pub(super) fn finalizers(&self) -> Vec<String> {
         let list = self.at("/metadata/finalizers").and_then(Value::as_array);
-        list.into_iter()
-            .flatten()
-            .filter_map(|v| v.as_str().map(str::to_owned))
-            .collect()
+        list.into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
     }
 
     pub(super) fn owners(&self) -> Vec<Value> {
-        self.at("/metadata/ownerReferences")
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default()
+        self.at("/metadata/ownerReferences").and_then(Value::as_array).cloned().unwrap_or_default()
     }
 
     /// The owner that controls this object.
@@ -121,10 +111,7 @@ impl Object {
     }
 
     pub(super) fn condition(&self, kind: &str) -> Option<&Value> {
-        self.at("/status/conditions")?
-            .as_array()?
-            .iter()
-            .find(|c| c["type"] == kind)
+        self.at("/status/conditions")?.as_array()?.iter().find(|c| c["type"] == kind)
     }
 
     pub(super) fn is_true(&self, kind: &str) -> bool {
@@ -138,8 +125,7 @@ impl Object {
 
     /// Whether a Cluster's infrastructure is up.
     pub(super) fn infrastructure_ready(&self) -> bool {
-        self.flag("/status/initialization/infrastructureProvisioned")
-            || self.flag("/status/infrastructureReady")
+        self.flag("/status/initialization/infrastructureProvisioned") || self.flag("/status/infrastructureReady")
     }
 
     /// Whether a Cluster's or control plane's first machine has been initialised.
@@ -202,10 +188,7 @@ impl Object {
 
     /// The finalizers of this object without `finalizer`.
     pub(super) fn finalizers_without(&self, finalizer: &str) -> Vec<String> {
-        self.finalizers()
-            .into_iter()
-            .filter(|f| f != finalizer)
-            .collect()
+        self.finalizers().into_iter().filter(|f| f != finalizer).collect()
     }
 }
 
@@ -219,28 +202,13 @@ pub(super) struct Condition {
 
 impl Condition {
     /// A condition that is `True` or `False`.
-    pub(super) fn new(
-        kind: &'static str,
-        holds: bool,
-        reason: &str,
-        message: impl Into<String>,
-    ) -> Self {
-        Self {
-            kind,
-            status: if holds { "True" } else { "False" },
-            reason: reason.into(),
-            message: message.into(),
-        }
+    pub(super) fn new(kind: &'static str, holds: bool, reason: &str, message: impl Into<String>) -> Self {
+        Self { kind, status: if holds { "True" } else { "False" }, reason: reason.into(), message: message.into() }
     }
 
     /// A condition about which nothing is known.
     pub(super) fn unknown(kind: &'static str, reason: &str, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            status: "Unknown",
-            reason: reason.into(),
-            message: message.into(),
-        }
+        Self { kind, status: "Unknown", reason: reason.into(), message: message.into() }
     }
 
     /// Another object's `Ready` under a name of ours; without one, the `fallback` flag speaks.
@@ -253,20 +221,13 @@ impl Condition {
                     Some("False") => "False",
                     _ => "Unknown",
                 },
-                reason: ready["reason"]
-                    .as_str()
-                    .filter(|r| !r.is_empty())
-                    .unwrap_or("NotReady")
-                    .into(),
+                reason: ready["reason"].as_str().filter(|r| !r.is_empty()).unwrap_or("NotReady").into(),
                 message: ready["message"].as_str().unwrap_or_default().into(),
             },
             None if fallback => Self::new(kind, true, "Provisioned", ""),
-            None => Self::new(
-                kind,
-                false,
-                "NotProvisioned",
-                format!("Waiting for {} {} to report", of.kind(), of.name()),
-            ),
+            None => {
+                Self::new(kind, false, "NotProvisioned", format!("Waiting for {} {} to report", of.kind(), of.name()))
+            }
         }
     }
 
@@ -314,17 +275,13 @@ pub(super) fn merge_diff(current: Option<&Value>, wanted: &Value) -> Option<Valu
     match (current.filter(|v| !v.is_null()), wanted) {
         (None, Value::Null) => None,
         (Some(Value::Object(have)), Value::Object(want)) => {
-            let changed: serde_json::Map<_, _> = want
-                .iter()
-                .filter_map(|(k, v)| Some((k.clone(), merge_diff(have.get(k), v)?)))
-                .collect();
+            let changed: serde_json::Map<_, _> =
+                want.iter().filter_map(|(k, v)| Some((k.clone(), merge_diff(have.get(k), v)?))).collect();
             (!changed.is_empty()).then_some(Value::Object(changed))
         }
         (None, Value::Object(want)) => {
-            let kept: serde_json::Map<_, _> = want
-                .iter()
-                .filter_map(|(k, v)| Some((k.clone(), merge_diff(None, v)?)))
-                .collect();
+            let kept: serde_json::Map<_, _> =
+                want.iter().filter_map(|(k, v)| Some((k.clone(), merge_diff(None, v)?))).collect();
             (!kept.is_empty() || want.is_empty()).then_some(Value::Object(kept))
         }
         (Some(have), want) => (have != want).then(|| want.clone()),
@@ -342,16 +299,7 @@ pub(super) struct Reference {
 impl Reference {
     /// Reads `{apiVersion | apiGroup, kind, name}`.
     pub(super) fn read(from: Option<&Value>) -> Option<Self> {
-        let text = |key: &str| {
-            from?
-                .get(key)?
-                .as_str()
-                .filter(|s| !s.is_empty())
-                .map(str::to_owned)
-        };
-        Some(Self {
-            kind: text("kind")?,
-            name: text("name")?,
-        })
+        let text = |key: &str| from?.get(key)?.as_str().filter(|s| !s.is_empty()).map(str::to_owned);
+        Some(Self { kind: text("kind")?, name: text("name")? })
     }
 }

@@ -19,17 +19,12 @@ pub(super) const DELETE_ANNOTATION: &str = "cluster.x-k8s.io/delete-machine";
 /// Ten hexadecimal digits that differ when what a rollout looks at differs.
 pub(super) fn template_hash(of: &Value) -> String {
     let digest = Sha256::digest(of.to_string());
-    digest
-        .iter()
-        .take(5)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    digest.iter().take(5).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The part of a machine template whose change replaces machines: references by name, not by content.
 fn rollout_part(template: &Object) -> Value {
-    let reference =
-        |pointer: &str| Reference::read(template.at(pointer)).map(|r| json!([r.kind, r.name]));
+    let reference = |pointer: &str| Reference::read(template.at(pointer)).map(|r| json!([r.kind, r.name]));
     json!({
         "version": template.text("/spec/version"),
         "failureDomain": template.text("/spec/failureDomain"),
@@ -40,30 +35,18 @@ fn rollout_part(template: &Object) -> Value {
 }
 
 /// Makes the Cluster an owner of the templates named here, so that they go when it goes.
-pub(super) fn own_templates(
-    world: &World,
-    plan: &mut Plan<'_>,
-    cluster: &Object,
-    from: &Object,
-    places: &[&str],
-) {
+pub(super) fn own_templates(world: &World, plan: &mut Plan<'_>, cluster: &Object, from: &Object, places: &[&str]) {
     for place in places {
         let template = Reference::read(from.at(place)).and_then(|r| world.resolve(from, &r));
         if let Some(template) = template.filter(|t| !t.deleting()) {
             let labels = json!({ CLUSTER_LABEL: cluster.name() });
             let owners = template.owners_with(cluster, false);
-            plan.patch(
-                template,
-                &json!({ "metadata": { "labels": labels, "ownerReferences": owners } }),
-            );
+            plan.patch(template, &json!({ "metadata": { "labels": labels, "ownerReferences": owners } }));
         }
     }
 }
 
-const TEMPLATE_PLACES: [&str; 2] = [
-    "/spec/template/spec/infrastructureRef",
-    "/spec/template/spec/bootstrap/configRef",
-];
+const TEMPLATE_PLACES: [&str; 2] = ["/spec/template/spec/infrastructureRef", "/spec/template/spec/bootstrap/configRef"];
 
 pub(super) fn sync_set(world: &World, plan: &mut Plan<'_>, set: &Object) {
     let Some(cluster) = world.cluster_of(set).filter(|_| !world.paused(set)) else {
@@ -73,14 +56,12 @@ pub(super) fn sync_set(world: &World, plan: &mut Plan<'_>, set: &Object) {
     if set.deleting() {
         machines.iter().for_each(|m| plan.delete(m));
         if machines.is_empty() {
-            plan.patch(
-                set,
-                &json!({ "metadata": { "finalizers": set.finalizers_without(SET_FINALIZER) } }),
-            );
+            plan.patch(set, &json!({ "metadata": { "finalizers": set.finalizers_without(SET_FINALIZER) } }));
         }
         return;
     }
-    let mut metadata = json!({ "finalizers": set.finalizers_with(SET_FINALIZER), "labels": { CLUSTER_LABEL: cluster.name() } });
+    let mut metadata =
+        json!({ "finalizers": set.finalizers_with(SET_FINALIZER), "labels": { CLUSTER_LABEL: cluster.name() } });
     if set.controller().is_none() {
         metadata["ownerReferences"] = json!(set.owners_with(cluster, false));
     }
@@ -100,23 +81,12 @@ pub(super) fn sync_set(world: &World, plan: &mut Plan<'_>, set: &Object) {
     } else {
         // chosen by the user, then those without a Node, then the youngest
         alive.sort_by_key(|m| {
-            (
-                m.annotation(DELETE_ANNOTATION).is_some(),
-                m.at("/status/nodeRef").is_none(),
-                m.age_key(),
-            )
+            (m.annotation(DELETE_ANNOTATION).is_some(), m.at("/status/nodeRef").is_none(), m.age_key())
         });
-        alive
-            .iter()
-            .rev()
-            .take(alive.len() - wanted)
-            .for_each(|m| plan.delete(m));
+        alive.iter().rev().take(alive.len() - wanted).for_each(|m| plan.delete(m));
     }
 
-    let ready = machines
-        .iter()
-        .filter(|m| !m.deleting() && m.is_true("Ready"))
-        .count();
+    let ready = machines.iter().filter(|m| !m.deleting() && m.is_true("Ready")).count();
     let all_there = machines.len() == wanted;
     let created = match &trouble {
         None => Condition::new("MachinesCreated", true, "Created", ""),
@@ -153,24 +123,17 @@ fn blueprint<'a>(
     set: &'a Object,
 ) -> Result<Blueprint<'a>, String> {
     let template = |place: &str| {
-        let reference =
-            Reference::read(set.at(place)).ok_or_else(|| format!("{place} is not set"))?;
+        let reference = Reference::read(set.at(place)).ok_or_else(|| format!("{place} is not set"))?;
         let found = world.resolve(set, &reference);
         found.ok_or_else(|| format!("{} {} does not exist", reference.kind, reference.name))
     };
     let bootstrap = match set.text("/spec/template/spec/bootstrap/dataSecretName") {
         "" => Bootstrap::Config(
-            template(TEMPLATE_PLACES[1])?
-                .at("/spec/template/spec")
-                .cloned()
-                .unwrap_or_else(|| json!({})),
+            template(TEMPLATE_PLACES[1])?.at("/spec/template/spec").cloned().unwrap_or_else(|| json!({})),
         ),
         secret => Bootstrap::Secret(secret.to_owned()),
     };
-    let mut labels = set
-        .at("/spec/template/metadata/labels")
-        .cloned()
-        .unwrap_or_else(|| json!({}));
+    let mut labels = set.at("/spec/template/metadata/labels").cloned().unwrap_or_else(|| json!({}));
     labels[SET_LABEL] = json!(set.name());
     for key in [DEPLOYMENT_LABEL, HASH_LABEL] {
         if let Some(value) = set.label(key) {
@@ -182,20 +145,11 @@ fn blueprint<'a>(
         owner: set,
         template: template(TEMPLATE_PLACES[0])?,
         name: plan.name(set.name()),
-        version: set
-            .at("/spec/template/spec/version")
-            .cloned()
-            .unwrap_or_default(),
-        failure_domain: set
-            .at("/spec/template/spec/failureDomain")
-            .cloned()
-            .unwrap_or_default(),
+        version: set.at("/spec/template/spec/version").cloned().unwrap_or_default(),
+        failure_domain: set.at("/spec/template/spec/failureDomain").cloned().unwrap_or_default(),
         bootstrap,
         labels,
-        annotations: set
-            .at("/spec/template/metadata/annotations")
-            .cloned()
-            .unwrap_or_else(|| json!({})),
+        annotations: set.at("/spec/template/metadata/annotations").cloned().unwrap_or_else(|| json!({})),
     })
 }
 
@@ -212,36 +166,18 @@ pub(super) struct SetSize {
 
 /// The next sizes of the new set and of the old ones (oldest first): never more than `desired + surge` machines, never
 /// fewer than `desired - unavailable` healthy ones by our doing.
-pub(super) fn roll(
-    desired: i64,
-    surge: i64,
-    unavailable: i64,
-    new: SetSize,
-    old: &[SetSize],
-) -> (i64, Vec<i64>) {
+pub(super) fn roll(desired: i64, surge: i64, unavailable: i64, new: SetSize, old: &[SetSize]) -> (i64, Vec<i64>) {
     let old_wanted: i64 = old.iter().map(|s| s.spec).sum();
     // machines that are still going occupy hardware: a surge of one means one box more, not two
     let old_exist: i64 = old.iter().map(|s| s.exist.max(s.spec)).sum();
     let room = desired + surge - old_exist - new.exist.max(new.spec);
-    let new_spec = if new.spec > desired {
-        desired
-    } else {
-        new.spec + room.clamp(0, desired - new.spec)
-    };
+    let new_spec = if new.spec > desired { desired } else { new.spec + room.clamp(0, desired - new.spec) };
     if old_wanted == 0 {
-        return (
-            if new.spec < desired {
-                new_spec
-            } else {
-                desired
-            },
-            vec![0; old.len()],
-        );
+        return (if new.spec < desired { new_spec } else { desired }, vec![0; old.len()]);
     }
     let least = desired - unavailable;
     let most = new.spec + old_wanted - least - (new.spec - new.available).max(0);
-    let healthy: i64 =
-        new.available.min(new.spec) + old.iter().map(|s| s.available.min(s.spec)).sum::<i64>();
+    let healthy: i64 = new.available.min(new.spec) + old.iter().map(|s| s.available.min(s.spec)).sum::<i64>();
     let broken: i64 = old.iter().map(|s| (s.spec - s.available).max(0)).sum();
     let mut go = (broken.min(most) + (healthy - least).max(0)).clamp(0, most.max(0));
     let mut sizes = Vec::with_capacity(old.len());
@@ -268,25 +204,16 @@ fn share(value: Option<&Value>, desired: i64, default: i64, round_up: bool) -> i
 }
 
 pub(super) fn sync_deployment(world: &World, plan: &mut Plan<'_>, deployment: &Object) {
-    let Some(cluster) = world
-        .cluster_of(deployment)
-        .filter(|_| !world.paused(deployment))
-    else {
+    let Some(cluster) = world.cluster_of(deployment).filter(|_| !world.paused(deployment)) else {
         return;
     };
-    let mut sets: Vec<_> = world
-        .list("MachineSet")
-        .filter(|s| s.controlled_by(deployment))
-        .collect();
+    let mut sets: Vec<_> = world.list("MachineSet").filter(|s| s.controlled_by(deployment)).collect();
     sets.sort_by_key(|s| s.age_key());
     if deployment.deleting() {
         sets.iter().for_each(|s| plan.delete(s));
         if sets.is_empty() {
             let finalizers = deployment.finalizers_without(DEPLOYMENT_FINALIZER);
-            plan.patch(
-                deployment,
-                &json!({ "metadata": { "finalizers": finalizers } }),
-            );
+            plan.patch(deployment, &json!({ "metadata": { "finalizers": finalizers } }));
         }
         return;
     }
@@ -306,63 +233,35 @@ pub(super) fn sync_deployment(world: &World, plan: &mut Plan<'_>, deployment: &O
     let desired = deployment.number("/spec/replicas").unwrap_or(1);
     let template = Object(deployment.at("/spec/template").cloned().unwrap_or_default());
     let hash = template_hash(&rollout_part(&template));
-    let (new, old): (Vec<&Object>, Vec<&Object>) = sets
-        .iter()
-        .filter(|s| !s.deleting())
-        .partition(|s| s.label(HASH_LABEL) == Some(&hash));
+    let (new, old): (Vec<&Object>, Vec<&Object>) =
+        sets.iter().filter(|s| !s.deleting()).partition(|s| s.label(HASH_LABEL) == Some(&hash));
     let setting = |key: &str| {
-        let places = [
-            format!("/spec/strategy/rollingUpdate/{key}"),
-            format!("/spec/rollout/strategy/rollingUpdate/{key}"),
-        ];
+        let places =
+            [format!("/spec/strategy/rollingUpdate/{key}"), format!("/spec/rollout/strategy/rollingUpdate/{key}")];
         places.iter().find_map(|p| deployment.at(p))
     };
     let unavailable = share(setting("maxUnavailable"), desired, 0, false);
     let surge = share(setting("maxSurge"), desired, 1, true);
     // both 0 could never move
-    let surge = if surge == 0 && unavailable == 0 {
-        1
-    } else {
-        surge
-    };
+    let surge = if surge == 0 && unavailable == 0 { 1 } else { surge };
     let size = |s: &Object| SetSize {
         spec: s.number("/spec/replicas").unwrap_or(1),
         exist: i64::try_from(world.machines_of(s).len()).unwrap_or(i64::MAX),
         available: s.number("/status/availableReplicas").unwrap_or(0),
     };
     let old_sizes: Vec<_> = old.iter().map(|s| size(s)).collect();
-    let none = SetSize {
-        spec: 0,
-        exist: 0,
-        available: 0,
-    };
-    let (new_spec, old_specs) = roll(
-        desired,
-        surge,
-        unavailable,
-        new.first().map_or(none, |s| size(s)),
-        &old_sizes,
-    );
+    let none = SetSize { spec: 0, exist: 0, available: 0 };
+    let (new_spec, old_specs) = roll(desired, surge, unavailable, new.first().map_or(none, |s| size(s)), &old_sizes);
     match new.first() {
         Some(set) => {
             // labels and annotations reach a set in place; what a rollout looks at is equal by its hash
-            let metadata = deployment
-                .at("/spec/template/metadata")
-                .cloned()
-                .unwrap_or_default();
-            plan.patch(
-                set,
-                &json!({ "spec": { "replicas": new_spec, "template": { "metadata": metadata } } }),
-            );
+            let metadata = deployment.at("/spec/template/metadata").cloned().unwrap_or_default();
+            plan.patch(set, &json!({ "spec": { "replicas": new_spec, "template": { "metadata": metadata } } }));
         }
         None => {
-            let revisions = sets
-                .iter()
-                .filter_map(|s| s.annotation(REVISION)?.parse::<u64>().ok());
+            let revisions = sets.iter().filter_map(|s| s.annotation(REVISION)?.parse::<u64>().ok());
             let revision = revisions.max().unwrap_or(0) + 1;
-            plan.create(new_set(
-                cluster, deployment, &template, &hash, new_spec, revision,
-            ));
+            plan.create(new_set(cluster, deployment, &template, &hash, new_spec, revision));
         }
     }
     for (set, (wanted, size)) in old.iter().zip(old_specs.into_iter().zip(&old_sizes)) {
@@ -372,16 +271,7 @@ pub(super) fn sync_deployment(world: &World, plan: &mut Plan<'_>, deployment: &O
             plan.patch(set, &json!({ "spec": { "replicas": wanted } }));
         }
     }
-    deployment_status(
-        world,
-        plan,
-        cluster,
-        deployment,
-        &sets,
-        new.first().copied(),
-        desired,
-        unavailable,
-    );
+    deployment_status(world, plan, cluster, deployment, &sets, new.first().copied(), desired, unavailable);
 }
 
 const REVISION: &str = "machinedeployment.clusters.x-k8s.io/revision";
@@ -409,10 +299,7 @@ fn new_set(
     })
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "what the status says, gathered by the one caller"
-)]
+#[expect(clippy::too_many_arguments, reason = "what the status says, gathered by the one caller")]
 fn deployment_status(
     world: &World,
     plan: &mut Plan<'_>,
@@ -423,58 +310,28 @@ fn deployment_status(
     desired: i64,
     unavailable: i64,
 ) {
-    let count = |key: &str| -> i64 {
-        sets.iter()
-            .filter_map(|s| s.number(&format!("/status/{key}")))
-            .sum()
-    };
-    let (replicas, ready, available) = (
-        count("replicas"),
-        count("readyReplicas"),
-        count("availableReplicas"),
-    );
+    let count = |key: &str| -> i64 { sets.iter().filter_map(|s| s.number(&format!("/status/{key}"))).sum() };
+    let (replicas, ready, available) = (count("replicas"), count("readyReplicas"), count("availableReplicas"));
     let updated = new.and_then(|s| s.number("/status/replicas")).unwrap_or(0);
     let enough = available >= desired - unavailable;
-    let rolling = sets.iter().any(|s| {
-        Some(s.name()) != new.map(Object::name) && s.number("/status/replicas") != Some(0)
-    });
+    let rolling =
+        sets.iter().any(|s| Some(s.name()) != new.map(Object::name) && s.number("/status/replicas") != Some(0));
     let phase = match () {
         () if replicas < desired => "ScalingUp",
         () if replicas > desired => "ScalingDown",
         () if ready < desired => "ScalingUp",
         () => "Running",
     };
-    let trouble = new
-        .and_then(|s| s.condition("MachinesCreated"))
-        .filter(|c| c["status"] == "False");
+    let trouble = new.and_then(|s| s.condition("MachinesCreated")).filter(|c| c["status"] == "False");
     let why = match trouble {
         Some(c) => c["message"].as_str().unwrap_or_default().to_owned(),
         None if enough => String::new(),
         None => "Waiting for Machines to be ready".into(),
     };
     let all = [
-        Condition::new(
-            "Available",
-            enough,
-            if enough { "Available" } else { "NotAvailable" },
-            why.clone(),
-        ),
-        Condition::new(
-            "RollingOut",
-            rolling,
-            if rolling {
-                "RollingOut"
-            } else {
-                "NotRollingOut"
-            },
-            "",
-        ),
-        Condition::new(
-            "Ready",
-            enough && !rolling,
-            if enough { "Ready" } else { "NotReady" },
-            why,
-        ),
+        Condition::new("Available", enough, if enough { "Available" } else { "NotAvailable" }, why.clone()),
+        Condition::new("RollingOut", rolling, if rolling { "RollingOut" } else { "NotRollingOut" }, ""),
+        Condition::new("Ready", enough && !rolling, if enough { "Ready" } else { "NotReady" }, why),
     ];
     plan.status(deployment, &json!({
         "observedGeneration": deployment.number("/metadata/generation"),

@@ -2,8 +2,8 @@
 
 use base64::Engine as _;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PublicKeyData,
 };
 use sha2::{Digest, Sha256};
 
@@ -22,9 +22,7 @@ pub struct Authority {
 
 impl std::fmt::Debug for Authority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Authority")
-            .field("public_key_hash", &self.public_key_hash)
-            .finish_non_exhaustive()
+        f.debug_struct("Authority").field("public_key_hash", &self.public_key_hash).finish_non_exhaustive()
     }
 }
 
@@ -49,11 +47,7 @@ impl Authority {
     fn from_pem(certificate: String, key: String) -> Result<Self, WorkloadError> {
         let digest = Sha256::digest(KeyPair::from_pem(&key)?.subject_public_key_info());
         let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self {
-            certificate,
-            key,
-            public_key_hash: format!("sha256:{hex}"),
-        })
+        Ok(Self { certificate, key, public_key_hash: format!("sha256:{hex}") })
     }
 
     /// The certificate, PEM.
@@ -98,10 +92,7 @@ fn authority_params() -> Result<CertificateParams, WorkloadError> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.distinguished_name = common_name("kubernetes");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![
-        KeyUsagePurpose::KeyCertSign,
-        KeyUsagePurpose::DigitalSignature,
-    ];
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
     Ok(params)
 }
 
@@ -119,17 +110,9 @@ mod tests {
     #[test]
     fn a_generated_authority_issues_serving_certificates() {
         let authority = Authority::generate().unwrap();
-        let (certificate, key) = authority
-            .issue(&["my-cluster.maas".into(), "127.0.0.1".into()])
-            .unwrap();
+        let (certificate, key) = authority.issue(&["my-cluster.maas".into(), "127.0.0.1".into()]).unwrap();
         assert!(certificate.starts_with("-----BEGIN CERTIFICATE") && key.contains("PRIVATE KEY"));
-        assert_ne!(
-            authority.public_key_hash(),
-            Authority::fixed().public_key_hash()
-        );
-        assert!(
-            !format!("{authority:?}").contains("PRIVATE"),
-            "the key does not show"
-        );
+        assert_ne!(authority.public_key_hash(), Authority::fixed().public_key_hash());
+        assert!(!format!("{authority:?}").contains("PRIVATE"), "the key does not show");
     }
 }

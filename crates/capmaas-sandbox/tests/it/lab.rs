@@ -10,9 +10,7 @@ use capmaas_provider_maas::Clock;
 use capmaas_sandbox::nodes::{Nodes, NodesConfig};
 use capmaas_sandbox::scenery::{self, Scenery};
 use capmaas_sandbox::workload::{Authority, ClusterKey, Workloads};
-use kube::api::{
-    ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams,
-};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client};
 use kube_sim::KubeSim;
@@ -84,16 +82,13 @@ impl Lab {
             nodes,
             names,
             booted: BTreeMap::new(),
-            _scenery: [Scenery::new(client.clone(), workloads.clone(), clock, 7).run()]
-                .into_iter()
-                .collect(),
+            _scenery: [Scenery::new(client.clone(), workloads.clone(), clock, 7).run()].into_iter().collect(),
             client,
             workloads,
             clock,
         };
         for kind in ["MaasCluster", "MaasMachine", "MaasMachineTemplate"] {
-            lab.create("CustomResourceDefinition", infra_definition(kind))
-                .await;
+            lab.create("CustomResourceDefinition", infra_definition(kind)).await;
         }
         lab
     }
@@ -103,8 +98,7 @@ impl Lab {
         let lab = Self::new(NodesConfig::default()).await;
         let documents: Vec<Value> = serde_saphyr::from_multiple(include_str!("seed.yaml")).unwrap();
         for document in documents {
-            lab.create(document["kind"].as_str().unwrap(), document.clone())
-                .await;
+            lab.create(document["kind"].as_str().unwrap(), document.clone()).await;
         }
         lab
     }
@@ -121,20 +115,15 @@ impl Lab {
         } else {
             // at the version the document has
             let gvk = GroupVersionKind::try_from(object.types.clone().unwrap()).unwrap();
-            let resource =
-                ApiResource::from_gvk_with_plural(&gvk, &format!("{}s", kind.to_lowercase()));
-            let api: Api<DynamicObject> =
-                Api::namespaced_with(self.client.clone(), "default", &resource);
+            let resource = ApiResource::from_gvk_with_plural(&gvk, &format!("{}s", kind.to_lowercase()));
+            let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), "default", &resource);
             api.create(&PostParams::default(), &object).await.unwrap();
         }
     }
 
     pub(crate) async fn list(&self, kind: &str) -> Vec<Value> {
         let list = self.api(kind).list(&ListParams::default()).await.unwrap();
-        list.items
-            .into_iter()
-            .map(|o| serde_json::to_value(o).unwrap())
-            .collect()
+        list.items.into_iter().map(|o| serde_json::to_value(o).unwrap()).collect()
     }
 
     pub(crate) async fn get(&self, kind: &str, name: &str) -> Value {
@@ -142,24 +131,15 @@ impl Lab {
     }
 
     pub(crate) async fn patch(&self, kind: &str, name: &str, body: Value) {
-        self.api(kind)
-            .patch(name, &PatchParams::default(), &Patch::Merge(&body))
-            .await
-            .unwrap();
+        self.api(kind).patch(name, &PatchParams::default(), &Patch::Merge(&body)).await.unwrap();
     }
 
     async fn status(&self, kind: &str, name: &str, body: Value) {
-        self.api(kind)
-            .patch_status(name, &PatchParams::default(), &Patch::Merge(&body))
-            .await
-            .unwrap();
+        self.api(kind).patch_status(name, &PatchParams::default(), &Patch::Merge(&body)).await.unwrap();
     }
 
     pub(crate) async fn delete(&self, kind: &str, name: &str) {
-        self.api(kind)
-            .delete(name, &DeleteParams::default())
-            .await
-            .unwrap();
+        self.api(kind).delete(name, &DeleteParams::default()).await.unwrap();
     }
 
     pub(crate) fn key(&self) -> ClusterKey {
@@ -197,13 +177,7 @@ impl Lab {
             self.step().await;
         }
         let mut seen = String::new();
-        for kind in [
-            "Cluster",
-            "KubeadmControlPlane",
-            "MachineDeployment",
-            "Machine",
-            "KubeadmConfig",
-        ] {
+        for kind in ["Cluster", "KubeadmControlPlane", "MachineDeployment", "Machine", "KubeadmConfig"] {
             for o in self.list(kind).await {
                 seen += &format!("{kind} {}: {}\n", o["metadata"]["name"], o["status"]);
             }
@@ -214,13 +188,16 @@ impl Lab {
     async fn infrastructure(&mut self) {
         for cluster in self.list("MaasCluster").await {
             let name = cluster["metadata"]["name"].as_str().unwrap();
-            if !cluster["metadata"]["deletionTimestamp"].is_null()
-                || cluster["status"]["ready"] == true
-            {
+            if !cluster["metadata"]["deletionTimestamp"].is_null() || cluster["status"]["ready"] == true {
                 continue;
             }
             if cluster["metadata"]["ownerReferences"].is_array() {
-                self.patch("MaasCluster", name, json!({ "spec": { "controlPlaneEndpoint": { "host": "my-cluster-x.maas.sc", "port": 6443 } } })).await;
+                self.patch(
+                    "MaasCluster",
+                    name,
+                    json!({ "spec": { "controlPlaneEndpoint": { "host": "my-cluster-x.maas.sc", "port": 6443 } } }),
+                )
+                .await;
                 let ready = json!({ "status": { "ready": true, "initialization": { "provisioned": true }, "conditions": [{ "type": "Ready", "status": "True" }] } });
                 self.status("MaasCluster", name, ready).await;
             }
@@ -230,41 +207,23 @@ impl Lab {
         for infra in self.list("MaasMachine").await {
             let name = infra["metadata"]["name"].as_str().unwrap().to_owned();
             if !infra["metadata"]["deletionTimestamp"].is_null() {
-                self.nodes.handle(
-                    self.clock.now(),
-                    &Happening::Wiped {
-                        system_id: name.clone(),
-                    },
-                );
+                self.nodes.handle(self.clock.now(), &Happening::Wiped { system_id: name.clone() });
                 self.booted.remove(&name);
                 self.publish().await;
-                self.patch(
-                    "MaasMachine",
-                    &name,
-                    json!({ "metadata": { "finalizers": null } }),
-                )
-                .await;
+                self.patch("MaasMachine", &name, json!({ "metadata": { "finalizers": null } })).await;
                 continue;
             }
-            let Some(machine) = machines
-                .iter()
-                .find(|m| m["metadata"]["name"] == infra["metadata"]["name"])
-            else {
+            let Some(machine) = machines.iter().find(|m| m["metadata"]["name"] == infra["metadata"]["name"]) else {
                 continue;
             };
             let secret = machine["spec"]["bootstrap"]["dataSecretName"].as_str();
-            let Some(secret) = secrets
-                .iter()
-                .find(|s| s["metadata"]["name"].as_str() == secret)
-            else {
+            let Some(secret) = secrets.iter().find(|s| s["metadata"]["name"].as_str() == secret) else {
                 continue;
             };
             if infra["status"]["ready"] == true {
                 continue;
             }
-            let number = (1..)
-                .find(|n| !self.booted.values().any(|v| v == n))
-                .unwrap();
+            let number = (1..).find(|n| !self.booted.values().any(|v| v == n)).unwrap();
             self.booted.insert(name.clone(), number);
             self.publish().await;
             let ip = address(number);
@@ -298,38 +257,21 @@ impl Lab {
         let machines = self.list("Machine").await;
         let control = |name: &String| {
             machines.iter().any(|m| {
-                m["metadata"]["name"] == **name
-                    && !m["metadata"]["labels"]["cluster.x-k8s.io/control-plane"].is_null()
+                m["metadata"]["name"] == **name && !m["metadata"]["labels"]["cluster.x-k8s.io/control-plane"].is_null()
             })
         };
-        let ips = self
-            .booted
-            .iter()
-            .filter(|(name, _)| control(name))
-            .map(|(_, n)| address(*n))
-            .collect();
-        self.names
-            .lock()
-            .unwrap()
-            .insert("my-cluster-x.maas.sc".into(), ips);
+        let ips = self.booted.iter().filter(|(name, _)| control(name)).map(|(_, n)| address(*n)).collect();
+        self.names.lock().unwrap().insert("my-cluster-x.maas.sc".into(), ips);
     }
 
     /// The provider's part: a Node without providerID gets the one of the machine of its name.
     async fn tie_nodes(&self) {
-        for node in self
-            .workload_nodes()
-            .await
-            .into_iter()
-            .filter(|n| n["spec"]["providerID"].is_null())
-        {
+        for node in self.workload_nodes().await.into_iter().filter(|n| n["spec"]["providerID"].is_null()) {
             let name = node["metadata"]["name"].as_str().unwrap();
             if let Some(client) = self.workloads.client(&self.key()) {
                 let api: Api<DynamicObject> = Api::all_with(client, &resource("Node"));
                 let body = json!({ "spec": { "providerID": format!("maas:///az1/{name}") } });
-                drop(
-                    api.patch(name, &PatchParams::default(), &Patch::Merge(&body))
-                        .await,
-                );
+                drop(api.patch(name, &PatchParams::default(), &Patch::Merge(&body)).await);
             }
         }
     }

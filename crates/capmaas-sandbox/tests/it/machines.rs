@@ -57,12 +57,7 @@ async fn a_deployed_machine_reads_its_user_data_and_becomes_a_node() {
     let published = Arc::new(Mutex::new(Vec::new()));
     let dns = published.clone();
     let resolve = move |_: &str| dns.lock().unwrap().clone();
-    let workloads = Workloads::new(
-        Arc::new(move || crate::new_sim(clock)),
-        Authority::fixed(),
-        Arc::new(resolve),
-        1,
-    );
+    let workloads = Workloads::new(Arc::new(move || crate::new_sim(clock)), Authority::fixed(), Arc::new(resolve), 1);
     let cluster = ClusterKey::new("default", "c");
     workloads.ensure(&cluster, "c.maas", 6443);
 
@@ -73,25 +68,15 @@ async fn a_deployed_machine_reads_its_user_data_and_becomes_a_node() {
         .replace('+', "%2B")
         .replace('=', "%3D")
         .replace('/', "%2F");
-    call(
-        &region,
-        &format!("machines/{id}/op-deploy"),
-        &format!("user_data={data}"),
-    );
+    call(&region, &format!("machines/{id}/op-deploy"), &format!("user_data={data}"));
     let nodes = Nodes::new(NodesConfig::default(), workloads.clone());
     let mut console = nodes.console();
     let play = async {
         // once it is up its addresses are known, and the name is published
-        console
-            .wait_for(|c| c.get(&id).is_some_and(|line| line == "kubeadm init"))
-            .await
-            .unwrap();
+        console.wait_for(|c| c.get(&id).is_some_and(|line| line == "kubeadm init")).await.unwrap();
         let addresses = region.with(|r, _| r.machine(&id)).unwrap().addresses;
         published.lock().unwrap().extend(addresses);
-        console
-            .wait_for(|c| c.get(&id).is_some_and(|line| line.starts_with("Node ")))
-            .await
-            .unwrap();
+        console.wait_for(|c| c.get(&id).is_some_and(|line| line.starts_with("Node "))).await.unwrap();
     };
     tokio::select! { biased;
         () = play => {}
@@ -99,31 +84,18 @@ async fn a_deployed_machine_reads_its_user_data_and_becomes_a_node() {
         () = tokio::time::sleep(Duration::from_secs(3600)) => panic!("no Node within an hour"),
     }
     let client = workloads.client(&cluster).unwrap();
-    let list = Api::<Node>::all(client)
-        .list(&ListParams::default())
-        .await
-        .unwrap();
+    let list = Api::<Node>::all(client).list(&ListParams::default()).await.unwrap();
     assert_eq!(list.items.len(), 1);
-    assert_eq!(
-        list.items[0].metadata.name.as_deref(),
-        machine["hostname"].as_str()
-    );
+    assert_eq!(list.items[0].metadata.name.as_deref(), machine["hostname"].as_str());
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_driver_sleeps_while_nothing_happens() {
     let clock = Clock::new("2026-01-01T00:00:00Z".parse().unwrap(), 1.0);
     let region = SharedRegion::new(Region::new(Config::lab(2)), Arc::new(move || clock.now()));
-    let workloads = Workloads::new(
-        Arc::new(move || crate::new_sim(clock)),
-        Authority::fixed(),
-        Arc::new(|_| vec![]),
-        1,
-    );
+    let workloads =
+        Workloads::new(Arc::new(move || crate::new_sim(clock)), Authority::fixed(), Arc::new(|_| vec![]), 1);
     let nodes = Nodes::new(NodesConfig::default(), workloads);
     let run = tokio::time::timeout(Duration::from_secs(600), nodes.run(region, clock));
-    assert!(
-        run.await.is_err(),
-        "ten minutes pass: it never kept the runtime busy"
-    );
+    assert!(run.await.is_err(), "ten minutes pass: it never kept the runtime busy");
 }

@@ -16,16 +16,9 @@ fn maas(answer: &'static str) -> (Client, Seen) {
         let notes = notes.clone();
         async move {
             let (head, body) = request.into_parts();
-            let body = body
-                .collect()
-                .await
-                .unwrap_or_else(|never| match never {})
-                .to_bytes();
+            let body = body.collect().await.unwrap_or_else(|never| match never {}).to_bytes();
             let query = head.uri.query().unwrap_or_default();
-            notes
-                .lock()
-                .unwrap()
-                .push(format!("{query} {}", std::str::from_utf8(&body).unwrap()));
+            notes.lock().unwrap().push(format!("{query} {}", std::str::from_utf8(&body).unwrap()));
             http::Response::builder().body(Full::new(Bytes::from(answer)))
         }
     });
@@ -59,11 +52,7 @@ async fn filters_repeat_their_key_and_empty_ones_are_not_sent() {
         ..Default::default()
     };
     client.machines().list(&filter).await.unwrap();
-    client
-        .machines()
-        .list(&MachineFilter::default())
-        .await
-        .unwrap();
+    client.machines().list(&MachineFilter::default()).await.unwrap();
     assert_eq!(
         *seen.lock().unwrap(),
         [
@@ -78,10 +67,7 @@ async fn filters_repeat_their_key_and_empty_ones_are_not_sent() {
 #[tokio::test]
 async fn a_status_without_filter_word_is_refused_instead_of_listing_everything() {
     let (client, seen) = maas("[]");
-    let filter = MachineFilter {
-        status: vec![MachineStatus::Unknown(99)],
-        ..Default::default()
-    };
+    let filter = MachineFilter { status: vec![MachineStatus::Unknown(99)], ..Default::default() };
     let error = client.machines().list(&filter).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidRequest);
     assert!(seen.lock().unwrap().is_empty());
@@ -93,12 +79,7 @@ async fn more_ids_than_a_url_holds_are_fetched_in_parts() {
     let filter = MachineFilter::by_ids((0..1001).map(|n| id(&format!("m{n}"))));
     let machines = client.machines().list(&filter).await.unwrap();
     assert_eq!(machines.len(), 3);
-    let parts: Vec<_> = seen
-        .lock()
-        .unwrap()
-        .iter()
-        .map(|query| query.matches("id=").count())
-        .collect();
+    let parts: Vec<_> = seen.lock().unwrap().iter().map(|query| query.matches("id=").count()).collect();
     assert_eq!(parts, [500, 500, 1]);
 }
 
@@ -131,26 +112,12 @@ async fn constraints_and_options_go_into_the_form_and_booleans_only_as_true() {
         dry_run: true,
     };
     machines.allocate(&request).await.unwrap();
-    machines
-        .allocate(&AllocateRequest::default())
-        .await
-        .unwrap();
-    let wipe = ReleaseRequest {
-        erase: true,
-        quick_erase: true,
-        ..Default::default()
-    };
+    machines.allocate(&AllocateRequest::default()).await.unwrap();
+    let wipe = ReleaseRequest { erase: true, quick_erase: true, ..Default::default() };
     machines.release(&id("aaaaaa"), &wipe).await.unwrap();
-    let deploy = DeployRequest {
-        ephemeral_deploy: true,
-        user_data: Some(b"x".to_vec()),
-        ..Default::default()
-    };
+    let deploy = DeployRequest { ephemeral_deploy: true, user_data: Some(b"x".to_vec()), ..Default::default() };
     machines.deploy(&id("aaaaaa"), &deploy).await.unwrap();
-    machines
-        .power_off(&id("aaaaaa"), PowerOffMode::Hard, None)
-        .await
-        .unwrap();
+    machines.power_off(&id("aaaaaa"), PowerOffMode::Hard, None).await.unwrap();
     assert_eq!(
         *seen.lock().unwrap(),
         [
@@ -169,22 +136,12 @@ async fn constraints_and_options_go_into_the_form_and_booleans_only_as_true() {
 #[tokio::test]
 async fn a_power_call_without_power_action_answers_null() {
     let (client, _) = maas("null");
-    assert_eq!(
-        client
-            .machines()
-            .power_on(&id("aaaaaa"), None)
-            .await
-            .unwrap(),
-        None
-    );
+    assert_eq!(client.machines().power_on(&id("aaaaaa"), None).await.unwrap(), None);
 }
 
 #[test]
 fn user_data_does_not_show_in_debug() {
-    let request = DeployRequest {
-        user_data: Some(b"join-token".to_vec()),
-        ..Default::default()
-    };
+    let request = DeployRequest { user_data: Some(b"join-token".to_vec()), ..Default::default() };
     assert!(!format!("{request:?}").contains("join-token"));
     assert!(format!("{request:?}").contains("10 bytes"));
 }
@@ -192,15 +149,7 @@ fn user_data_does_not_show_in_debug() {
 #[tokio::test]
 async fn the_mock_stands_in_for_the_client() {
     let mut mock = MockMachines::new();
-    mock.expect_read().returning(|system_id| {
-        Ok(Machine {
-            system_id: system_id.clone(),
-            ..Default::default()
-        })
-    });
+    mock.expect_read().returning(|system_id| Ok(Machine { system_id: system_id.clone(), ..Default::default() }));
     let machines: Arc<dyn Machines> = Arc::new(mock);
-    assert_eq!(
-        machines.read(&id("aaaaaa")).await.unwrap().system_id,
-        id("aaaaaa")
-    );
+    assert_eq!(machines.read(&id("aaaaaa")).await.unwrap().system_id, id("aaaaaa"));
 }

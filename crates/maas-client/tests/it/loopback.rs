@@ -5,16 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use maas_client::{
-    BuildError, Client, Deadlines, DeployRequest, ErrorKind, Machines as _, RetryPolicy, Zones as _,
-};
+use maas_client::{BuildError, Client, Deadlines, DeployRequest, ErrorKind, Machines as _, RetryPolicy, Zones as _};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 const KEY: &str = "Consumer:Token:Secret";
-const EMPTY_LIST: &str =
-    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n[]";
+const EMPTY_LIST: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n[]";
 
 /// Reads one request and gives its head.
 async fn request(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
@@ -82,46 +79,26 @@ async fn a_body_that_stalls_hits_the_deadline() {
     let error = client(address).zones().list().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     let id = "wt67ch".parse().unwrap();
-    let error = client(address)
-        .machines()
-        .deploy(&id, &DeployRequest::default())
-        .await
-        .unwrap_err();
-    assert!(
-        error.kind() == ErrorKind::Timeout && error.is_ambiguous(),
-        "{error:?}"
-    );
+    let error = client(address).machines().deploy(&id, &DeployRequest::default()).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Timeout && error.is_ambiguous(), "{error:?}");
 }
 
 #[tokio::test]
 async fn a_redirect_is_an_error_that_names_its_target_and_is_not_followed() {
     let (target, _target) = server(|_| async { panic!("followed") }).await;
     let location = format!("http://{target}/MAAS/api/2.0/zones/");
-    let answer = format!(
-        "HTTP/1.1 301 Moved Permanently\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
-    );
+    let answer = format!("HTTP/1.1 301 Moved Permanently\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
     let (address, _server) = answering(answer).await;
     let error = client(address).zones().list().await.unwrap_err();
-    assert_eq!(
-        (error.kind(), error.redirect_target()),
-        (ErrorKind::Redirect, Some(location.as_str()))
-    );
+    assert_eq!((error.kind(), error.redirect_target()), (ErrorKind::Redirect, Some(location.as_str())));
     assert!(error.to_string().contains(&location), "{error}");
 }
 
 #[tokio::test]
 async fn a_refused_connection_sent_nothing_and_a_dropped_one_may_have() {
-    let free = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let id = "wt67ch".parse().unwrap();
-    let error = client(free)
-        .machines()
-        .deploy(&id, &DeployRequest::default())
-        .await
-        .unwrap_err();
+    let error = client(free).machines().deploy(&id, &DeployRequest::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Transport);
     assert!(error.is_retryable() && !error.is_ambiguous(), "{error:?}");
 
@@ -129,11 +106,7 @@ async fn a_refused_connection_sent_nothing_and_a_dropped_one_may_have() {
         request(&mut stream).await;
     })
     .await;
-    let error = client(address)
-        .machines()
-        .deploy(&id, &DeployRequest::default())
-        .await
-        .unwrap_err();
+    let error = client(address).machines().deploy(&id, &DeployRequest::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Transport);
     assert!(!error.is_retryable() && error.is_ambiguous(), "{error:?}");
 }
@@ -178,29 +151,15 @@ async fn a_proxy_gets_the_whole_url_for_http_and_the_users_password() {
         .unwrap();
     assert_eq!(client.zones().list().await.unwrap(), []);
     let head = seen.recv().await.unwrap();
-    assert!(
-        head.starts_with("GET http://maas.invalid:5240/MAAS/api/2.0/zones/ HTTP/1.1"),
-        "{head}"
-    );
-    assert!(
-        head.to_lowercase()
-            .contains("proxy-authorization: basic dxnlcjpwyxnz"),
-        "{head}"
-    );
+    assert!(head.starts_with("GET http://maas.invalid:5240/MAAS/api/2.0/zones/ HTTP/1.1"), "{head}");
+    assert!(head.to_lowercase().contains("proxy-authorization: basic dxnlcjpwyxnz"), "{head}");
 
-    let error = Client::builder("http://maas:5240", KEY)
-        .unwrap()
-        .proxy("socks5://h:1080")
-        .build()
-        .unwrap_err();
+    let error = Client::builder("http://maas:5240", KEY).unwrap().proxy("socks5://h:1080").build().unwrap_err();
     assert!(matches!(error, BuildError::Proxy(_)), "{error}");
 }
 
 /// One request over TLS: hands the stream to rustls, answers an empty list.
-async fn serve_tls(
-    config: Arc<tokio_rustls::rustls::ServerConfig>,
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-) {
+async fn serve_tls(config: Arc<tokio_rustls::rustls::ServerConfig>, stream: impl AsyncRead + AsyncWrite + Unpin) {
     if let Ok(mut tls) = tokio_rustls::TlsAcceptor::from(config).accept(stream).await {
         while request(&mut tls).await.is_some() {
             if tls.write_all(EMPTY_LIST.as_bytes()).await.is_err() {
@@ -212,9 +171,7 @@ async fn serve_tls(
 
 #[tokio::test]
 async fn a_private_authority_is_trusted_only_when_given_also_through_a_tunnel() {
-    let made =
-        rcgen::generate_simple_self_signed(vec!["maas.invalid".to_owned(), "localhost".to_owned()])
-            .unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["maas.invalid".to_owned(), "localhost".to_owned()]).unwrap();
     let pem = made.cert.pem();
     let key = rustls_pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
@@ -229,25 +186,12 @@ async fn a_private_authority_is_trusted_only_when_given_also_through_a_tunnel() 
     let direct = config.clone();
     let (address, _server) = server(move |stream| serve_tls(direct.clone(), stream)).await;
     let url = format!("https://localhost:{}/MAAS", address.port());
-    let trusting = Client::builder(&url, KEY)
-        .unwrap()
-        .no_proxy()
-        .ca_pem(pem.clone())
-        .build()
-        .unwrap();
+    let trusting = Client::builder(&url, KEY).unwrap().no_proxy().ca_pem(pem.clone()).build().unwrap();
     assert_eq!(trusting.zones().list().await.unwrap(), []);
 
-    let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])
-        .unwrap()
-        .cert
-        .pem();
-    let suspicious = Client::builder(&url, KEY)
-        .unwrap()
-        .no_proxy()
-        .ca_pem(other)
-        .retry(RetryPolicy::none())
-        .build()
-        .unwrap();
+    let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap().cert.pem();
+    let suspicious =
+        Client::builder(&url, KEY).unwrap().no_proxy().ca_pem(other).retry(RetryPolicy::none()).build().unwrap();
     let error = suspicious.zones().list().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Transport);
     assert!(!error.is_ambiguous());
@@ -270,10 +214,6 @@ async fn a_private_authority_is_trusted_only_when_given_also_through_a_tunnel() 
         .unwrap();
     assert_eq!(tunnelled.zones().list().await.unwrap(), []);
 
-    let error = Client::builder(&url, KEY)
-        .unwrap()
-        .ca_pem("no certificate")
-        .build()
-        .unwrap_err();
+    let error = Client::builder(&url, KEY).unwrap().ca_pem("no certificate").build().unwrap_err();
     assert!(matches!(error, BuildError::Tls(_)), "{error}");
 }

@@ -46,21 +46,14 @@ pub(crate) fn recording(case: &str) -> Recording {
 type Shape = (String, String, Vec<(String, String)>, Vec<(String, String)>);
 
 fn pairs(text: &str) -> Vec<(String, String)> {
-    let mut pairs: Vec<_> = url::form_urlencoded::parse(text.as_bytes())
-        .into_owned()
-        .collect();
+    let mut pairs: Vec<_> = url::form_urlencoded::parse(text.as_bytes()).into_owned().collect();
     pairs.sort();
     pairs
 }
 
 fn shape(method: &str, url: &str, body: &str) -> Shape {
     let (path, query) = url.split_once('?').unwrap_or((url, ""));
-    (
-        method.to_owned(),
-        path.to_owned(),
-        pairs(query),
-        pairs(body),
-    )
+    (method.to_owned(), path.to_owned(), pairs(query), pairs(body))
 }
 
 /// A client that gets one recorded answer, and the request it made.
@@ -72,17 +65,9 @@ fn replay(case: &str) -> (Client, Arc<Mutex<Option<Shape>>>) {
         let (got, slot) = (got.clone(), slot.clone());
         async move {
             let (head, body) = request.into_parts();
-            let body = body
-                .collect()
-                .await
-                .unwrap_or_else(|never| match never {})
-                .to_bytes();
+            let body = body.collect().await.unwrap_or_else(|never| match never {}).to_bytes();
             let url = head.uri.path_and_query().unwrap().as_str();
-            *slot.lock().unwrap() = Some(shape(
-                head.method.as_str(),
-                url,
-                std::str::from_utf8(&body).unwrap(),
-            ));
+            *slot.lock().unwrap() = Some(shape(head.method.as_str(), url, std::str::from_utf8(&body).unwrap()));
             let mut response = Response::builder().status(got.status);
             for (name, value) in &got.headers {
                 response = response.header(name, value);
@@ -104,15 +89,9 @@ fn replay(case: &str) -> (Client, Arc<Mutex<Option<Shape>>>) {
 macro_rules! same {
     ($case:literal, |$client:ident| $call:expr) => {{
         let ($client, seen) = replay($case);
-        let value = $call
-            .await
-            .unwrap_or_else(|error| panic!("{}: {error:?}", $case));
+        let value = $call.await.unwrap_or_else(|error| panic!("{}: {error:?}", $case));
         let sent = recording($case).request;
-        let expected = shape(
-            &sent.method,
-            &sent.url,
-            sent.body.as_deref().unwrap_or_default(),
-        );
+        let expected = shape(&sent.method, &sent.url, sent.body.as_deref().unwrap_or_default());
         assert_eq!(seen.lock().unwrap().take(), Some(expected), $case);
         value
     }};
@@ -122,9 +101,7 @@ macro_rules! same {
 macro_rules! alike {
     ($case:literal, |$client:ident| $call:expr) => {{
         let ($client, _seen) = replay($case);
-        $call
-            .await
-            .unwrap_or_else(|error| panic!("{}: {error:?}", $case))
+        $call.await.unwrap_or_else(|error| panic!("{}: {error:?}", $case))
     }};
 }
 
@@ -171,135 +148,64 @@ const DECODED: &[&str] = &[
 async fn the_region_tells_about_itself() {
     let version = same!("meta/version", |client| client.version().read());
     assert_eq!(version.major_minor(), Some((3, 7)));
-    assert_eq!(
-        (version.version.as_str(), version.capabilities.len()),
-        ("3.7.3", 9)
-    );
+    assert_eq!((version.version.as_str(), version.capabilities.len()), ("3.7.3", 9));
     let user = same!("meta/users-whoami", |client| client.users().whoami());
     assert!(user.username == "admin" && user.is_superuser);
-    let names: Vec<_> = same!("zones/list", |client| client.zones().list())
-        .into_iter()
-        .map(|zone| zone.name)
-        .collect();
+    let names: Vec<_> = same!("zones/list", |client| client.zones().list()).into_iter().map(|zone| zone.name).collect();
     assert_eq!(names, ["default", "zone-a", "zone-b"]);
     let pools = same!("pools/list", |client| client.pools().list());
     assert_eq!((pools[0].id, pools[0].name.as_str()), (PoolId(1), "ci"));
     let tags = same!("tags/list", |client| client.tags().list());
     assert!(tags.iter().any(|tag| tag.name == "gpu"));
     let domains = same!("domains/list", |client| client.domains().list());
-    assert_eq!(
-        DnsName::find("api.lab.example", &domains).unwrap().domain,
-        "lab.example"
-    );
-    let images = same!("boot-resources/list", |client| client
-        .boot_resources()
-        .list());
+    assert_eq!(DnsName::find("api.lab.example", &domains).unwrap().domain, "lab.example");
+    let images = same!("boot-resources/list", |client| client.boot_resources().list());
     let series: BTreeSet<_> = images.iter().map(BootResource::distro_series).collect();
-    assert!(
-        series.contains("ubuntu/jammy") && series.contains("custom/lab-image"),
-        "{series:?}"
-    );
-    let filter = EventFilter {
-        ids: vec![id("wt67ch")],
-        level: Some(EventLevel::Debug),
-        limit: Some(3),
-        ..Default::default()
-    };
+    assert!(series.contains("ubuntu/jammy") && series.contains("custom/lab-image"), "{series:?}");
+    let filter =
+        EventFilter { ids: vec![id("wt67ch")], level: Some(EventLevel::Debug), limit: Some(3), ..Default::default() };
     let events = same!("events/query-node", |client| client.events().query(&filter));
     assert!(events.iter().all(|event| event.node == id("wt67ch")));
 }
 
 #[tokio::test]
 async fn machines_are_listed_and_read() {
-    let none = same!("machines-list/id-unknown", |client| client
-        .machines()
-        .list(&MachineFilter::by_ids([id("zzzzzz")])));
+    let none =
+        same!("machines-list/id-unknown", |client| client.machines().list(&MachineFilter::by_ids([id("zzzzzz")])));
     assert!(none.is_empty());
-    let filter = MachineFilter {
-        hostname: vec!["node01".into()],
-        ..Default::default()
-    };
-    let one = same!("machines-list/hostname", |client| client
-        .machines()
-        .list(&filter));
+    let filter = MachineFilter { hostname: vec!["node01".into()], ..Default::default() };
+    let one = same!("machines-list/hostname", |client| client.machines().list(&filter));
     assert_eq!(one[0].hostname, "node01");
 
-    let machine = same!("machine/read-deployed", |client| client
-        .machines()
-        .read(&id("wt67ch")));
+    let machine = same!("machine/read-deployed", |client| client.machines().read(&id("wt67ch")));
     assert_eq!(machine.system_id, id("wt67ch"));
     assert_eq!(machine.fqdn, "node01.maas");
     assert_eq!(machine.status, MachineStatus::Deployed);
-    assert_eq!(
-        (machine.power_state.clone(), machine.power_type.as_str()),
-        (PowerState::On, "ipmi")
-    );
-    assert_eq!(
-        (machine.owner.as_deref(), machine.locked, machine.netboot),
-        (Some("admin"), false, false)
-    );
-    assert_eq!(
-        (machine.osystem.as_str(), machine.distro_series.as_str()),
-        ("ubuntu", "noble")
-    );
-    assert_eq!(
-        (machine.cpu_count, machine.memory, machine.storage),
-        (2, 2048, 200_000.0)
-    );
-    assert_eq!(
-        (machine.zone_name(), machine.pool_name()),
-        ("default", "default")
-    );
+    assert_eq!((machine.power_state.clone(), machine.power_type.as_str()), (PowerState::On, "ipmi"));
+    assert_eq!((machine.owner.as_deref(), machine.locked, machine.netboot), (Some("admin"), false, false));
+    assert_eq!((machine.osystem.as_str(), machine.distro_series.as_str()), ("ubuntu", "noble"));
+    assert_eq!((machine.cpu_count, machine.memory, machine.storage), (2, 2048, 200_000.0));
+    assert_eq!((machine.zone_name(), machine.pool_name()), ("default", "default"));
     assert_eq!(machine.tag_names, BTreeSet::from(["virtual".to_owned()]));
-    assert_eq!(
-        BTreeSet::from_iter(machine.ip_addresses.clone()),
-        ips(&["10.10.0.251"])
-    );
-    assert_eq!(
-        BTreeSet::from_iter(machine.boot_addresses()),
-        ips(&["10.10.0.251"])
-    );
+    assert_eq!(BTreeSet::from_iter(machine.ip_addresses.clone()), ips(&["10.10.0.251"]));
+    assert_eq!(BTreeSet::from_iter(machine.boot_addresses()), ips(&["10.10.0.251"]));
     let boot = machine.boot_interface.as_ref().unwrap();
     assert_eq!(boot, &machine.interface_set[0]);
-    assert_eq!(
-        (boot.name.as_str(), boot.links[0].mode.as_str()),
-        ("eth0", "auto")
-    );
+    assert_eq!((boot.name.as_str(), boot.links[0].mode.as_str()), ("eth0", "auto"));
     assert_eq!(boot.links[0].subnet.as_ref().unwrap().cidr, "10.10.0.0/24");
-    assert_eq!(
-        BTreeSet::from_iter(boot.discovered[0].ip_address),
-        ips(&["10.10.0.201"])
-    );
+    assert_eq!(BTreeSet::from_iter(boot.discovered[0].ip_address), ips(&["10.10.0.201"]));
 
-    let failed = same!("machine-status/releasing-failed", |client| client
-        .machines()
-        .read(&id("f6mqx4")));
-    assert_eq!(
-        (failed.status, failed.status_name.as_str()),
-        (MachineStatus::FailedReleasing, "Releasing failed")
-    );
+    let failed = same!("machine-status/releasing-failed", |client| client.machines().read(&id("f6mqx4")));
+    assert_eq!((failed.status, failed.status_name.as_str()), (MachineStatus::FailedReleasing, "Releasing failed"));
 }
 
 #[tokio::test]
 async fn the_life_of_a_machine_is_sent_as_recorded() {
-    let request = AllocateRequest {
-        system_id: vec![id("a8ay8w")],
-        ..Default::default()
-    };
-    let machine = same!("allocate/system-id", |client| client
-        .machines()
-        .allocate(&request));
-    assert_eq!(
-        (machine.hostname.as_str(), machine.status),
-        ("node04", MachineStatus::Allocated)
-    );
-    let request = AllocateRequest {
-        tags: vec!["gpu".into(), "ssd".into()],
-        ..Default::default()
-    };
-    same!("allocate/tags-repeat", |client| client
-        .machines()
-        .allocate(&request));
+    let request = AllocateRequest { system_id: vec![id("a8ay8w")], ..Default::default() };
+    let machine = same!("allocate/system-id", |client| client.machines().allocate(&request));
+    assert_eq!((machine.hostname.as_str(), machine.status), ("node04", MachineStatus::Allocated));
+    let request = AllocateRequest { tags: vec!["gpu".into(), "ssd".into()], ..Default::default() };
+    same!("allocate/tags-repeat", |client| client.machines().allocate(&request));
 
     let request = DeployRequest {
         distro_series: Some("jammy".into()),
@@ -309,18 +215,11 @@ async fn the_life_of_a_machine_is_sent_as_recorded() {
         agent_name: Some("lab-agent".into()),
         ..Default::default()
     };
-    let machine = same!("deploy/user-data", |client| client
-        .machines()
-        .deploy(&id("q7ykkc"), &request));
+    let machine = same!("deploy/user-data", |client| client.machines().deploy(&id("q7ykkc"), &request));
     assert_eq!(machine.status, MachineStatus::Deploying);
 
-    let data = BTreeMap::from([
-        ("k3".to_owned(), "v3".to_owned()),
-        ("k2".to_owned(), String::new()),
-    ]);
-    let machine = same!("ownerdata/set-merge", |client| client
-        .machines()
-        .set_owner_data(&id("qdrp74"), &data));
+    let data = BTreeMap::from([("k3".to_owned(), "v3".to_owned()), ("k2".to_owned(), String::new())]);
+    let machine = same!("ownerdata/set-merge", |client| client.machines().set_owner_data(&id("qdrp74"), &data));
     assert_eq!(
         machine.owner_data.into_iter().collect::<Vec<_>>(),
         [("k1".into(), "v1".into()), ("k3".into(), "v3".into())]
@@ -332,103 +231,53 @@ async fn the_life_of_a_machine_is_sent_as_recorded() {
         Some("bye".into())
     ));
     assert_eq!(machine.unwrap().system_id, id("wt67ch"));
-    let state = same!("power/query-on", |client| client
-        .machines()
-        .query_power_state(&id("wt67ch")));
+    let state = same!("power/query-on", |client| client.machines().query_power_state(&id("wt67ch")));
     assert_eq!(state, PowerState::Off);
-    let update = UpdateMachine {
-        hostname: Some("renamed11".into()),
-        ..Default::default()
-    };
-    let machine = same!("put/hostname", |client| client
-        .machines()
-        .update(&id("bdwcka"), &update));
+    let update = UpdateMachine { hostname: Some("renamed11".into()), ..Default::default() };
+    let machine = same!("put/hostname", |client| client.machines().update(&id("bdwcka"), &update));
     assert_eq!(machine.hostname, "renamed11");
-    let machine = same!("lock/unlock", |client| client
-        .machines()
-        .unlock(&id("h6er4p"), Some("free".into())));
+    let machine = same!("lock/unlock", |client| client.machines().unlock(&id("h6er4p"), Some("free".into())));
     assert!(!machine.locked);
-    let release = ReleaseRequest {
-        comment: Some("done".into()),
-        ..Default::default()
-    };
-    let machine = same!("release/deployed", |client| client
-        .machines()
-        .release(&id("wt67ch"), &release));
+    let release = ReleaseRequest { comment: Some("done".into()), ..Default::default() };
+    let machine = same!("release/deployed", |client| client.machines().release(&id("wt67ch"), &release));
     assert_eq!(machine.status, MachineStatus::Releasing);
 }
 
 #[tokio::test]
 async fn names_are_sent_as_recorded() {
     let first = DnsResourceId(1);
-    let resource = same!("dnsresources/read", |client| client
-        .dns_resources()
-        .read(first));
+    let resource = same!("dnsresources/read", |client| client.dns_resources().read(first));
     assert_eq!(resource.id, first);
     let wanted = ips(&["10.10.0.80", "10.10.0.81"]);
-    let resource = same!("dnsresources/update-ips", |client| client
-        .dns_resources()
-        .update_addresses(first, &wanted, None));
+    let resource =
+        same!("dnsresources/update-ips", |client| client.dns_resources().update_addresses(first, &wanted, None));
     assert_eq!(resource.addresses(), wanted);
     assert_eq!(resource.ip_addresses[0].alloc_type, Some(4));
     let none = ips(&[]);
-    let resource = same!("dnsresources/update-ips-empty", |client| client
-        .dns_resources()
-        .update_addresses(first, &none, None));
-    assert_eq!(
-        (resource.addresses(), resource.has_dormant_rows()),
-        (none, false)
-    );
-    same!("dnsresources/delete", |client| client
-        .dns_resources()
-        .delete(first));
+    let resource =
+        same!("dnsresources/update-ips-empty", |client| client.dns_resources().update_addresses(first, &none, None));
+    assert_eq!((resource.addresses(), resource.has_dormant_rows()), (none, false));
+    same!("dnsresources/delete", |client| client.dns_resources().delete(first));
 
     // recorded with fqdn, which MAAS splits at the first dot; the client sends name and domain
     let filter = DnsFilter::by_name(DnsName::new("www", "lab.example").unwrap());
-    let found = alike!("dnsresources/list-fqdn", |client| client
-        .dns_resources()
-        .list(&filter));
-    assert_eq!(
-        (found[0].fqdn.as_str(), found[0].addresses()),
-        ("www.lab.example", ips(&["10.10.0.50"]))
-    );
-    alike!("dnsresources/list-name", |client| client
-        .dns_resources()
-        .list(&filter));
-    let new = CreateDnsResource {
-        name: DnsName::new("noip", "lab.example").unwrap(),
-        addresses: ips(&[]),
-        ttl: None,
-    };
-    let made = alike!("dnsresources/create-no-ip", |client| client
-        .dns_resources()
-        .create(&new));
+    let found = alike!("dnsresources/list-fqdn", |client| client.dns_resources().list(&filter));
+    assert_eq!((found[0].fqdn.as_str(), found[0].addresses()), ("www.lab.example", ips(&["10.10.0.50"])));
+    alike!("dnsresources/list-name", |client| client.dns_resources().list(&filter));
+    let new = CreateDnsResource { name: DnsName::new("noip", "lab.example").unwrap(), addresses: ips(&[]), ttl: None };
+    let made = alike!("dnsresources/create-no-ip", |client| client.dns_resources().create(&new));
     assert_eq!((made.id, made.addresses()), (DnsResourceId(6), ips(&[])));
 }
 
 #[test]
 fn no_recording_is_left_out() {
-    let named: BTreeSet<String> = DECODED
-        .iter()
-        .copied()
-        .chain(refusals::REFUSED.iter().map(|row| row.0))
-        .map(str::to_owned)
-        .collect();
+    let named: BTreeSet<String> =
+        DECODED.iter().copied().chain(refusals::REFUSED.iter().map(|row| row.0)).map(str::to_owned).collect();
     let mut present = BTreeSet::new();
-    for group in std::fs::read_dir(folder())
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.is_dir())
-    {
-        for file in std::fs::read_dir(&group)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-        {
+    for group in std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
+        for file in std::fs::read_dir(&group).unwrap().map(|entry| entry.unwrap().path()) {
             let group = group.file_name().unwrap().to_string_lossy();
-            present.insert(format!(
-                "{group}/{}",
-                file.file_stem().unwrap().to_string_lossy()
-            ));
+            present.insert(format!("{group}/{}", file.file_stem().unwrap().to_string_lossy()));
         }
     }
     assert_eq!(named, present);

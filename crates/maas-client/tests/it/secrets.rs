@@ -40,62 +40,28 @@ async fn neither_errors_nor_spans_at_trace_level_tell_token_or_secret() {
     let guard = tracing::subscriber::set_default(subscriber);
     let mut all = String::new();
     for (status, kind, body) in [
-        (
-            401,
-            ErrorKind::Auth,
-            "Authorization Error: 'Invalid signature. Expected signature base string: &RealSecret'",
-        ),
-        (
-            401,
-            ErrorKind::Auth,
-            "Authorization Error: 'Invalid access token: OurToken'",
-        ),
-        (
-            500,
-            ErrorKind::Server,
-            "oops, Expected signature base string: &RealSecret",
-        ),
+        (401, ErrorKind::Auth, "Authorization Error: 'Invalid signature. Expected signature base string: &RealSecret'"),
+        (401, ErrorKind::Auth, "Authorization Error: 'Invalid access token: OurToken'"),
+        (500, ErrorKind::Server, "oops, Expected signature base string: &RealSecret"),
         (302, ErrorKind::Redirect, "gone to RealSecret"),
-        (
-            200,
-            ErrorKind::Decode,
-            "<html>Expected signature base string: &RealSecret</html>",
-        ),
+        (200, ErrorKind::Decode, "<html>Expected signature base string: &RealSecret</html>"),
     ] {
         let service = tower::service_fn(move |_: http::Request<Full<Bytes>>| async move {
-            http::Response::builder()
-                .status(status)
-                .header("location", "/elsewhere")
-                .body(Full::new(Bytes::from(body)))
+            http::Response::builder().status(status).header("location", "/elsewhere").body(Full::new(Bytes::from(body)))
         });
         let builder = Client::builder("http://maas:5240", "Consumer:OurToken:OurSecret").unwrap();
         all += &format!("{builder:?}");
-        let client = builder
-            .retry(RetryPolicy {
-                attempts: 2,
-                ..Default::default()
-            })
-            .build_with_service(service);
+        let client = builder.retry(RetryPolicy { attempts: 2, ..Default::default() }).build_with_service(service);
         let error = client.zones().list().await.unwrap_err();
         assert_eq!(error.kind(), kind, "{error:?}");
         all += &format!("{client:?} {:?} {}", client.machines(), everything(&error));
-        let error = client
-            .machines()
-            .read(&"wt67ch".parse().unwrap())
-            .await
-            .unwrap_err();
+        let error = client.machines().read(&"wt67ch".parse().unwrap()).await.unwrap_err();
         all += &everything(&error);
     }
     drop(guard);
     let spans = String::from_utf8(printed.0.lock().unwrap().clone()).unwrap();
-    assert!(
-        spans.contains("operation=\"zones.list\"") && spans.contains("status=401"),
-        "{spans}"
-    );
-    assert!(
-        spans.contains("attempts=2") && spans.contains("failure=Auth"),
-        "{spans}"
-    );
+    assert!(spans.contains("operation=\"zones.list\"") && spans.contains("status=401"), "{spans}");
+    assert!(spans.contains("attempts=2") && spans.contains("failure=Auth"), "{spans}");
     for secret in ["RealSecret", "OurToken", "OurSecret"] {
         assert!(!all.contains(secret), "{secret} in {all}");
         assert!(!spans.contains(secret), "{secret} in {spans}");

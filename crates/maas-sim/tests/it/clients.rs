@@ -34,20 +34,10 @@ pub(crate) fn text(response: &Response<Bytes>) -> String {
 
 impl Lab {
     pub(crate) fn new(config: Config) -> Self {
-        Self {
-            region: Region::new(config),
-            now: "2026-11-23T12:00:00Z".parse().unwrap(),
-            nonce: 0,
-        }
+        Self { region: Region::new(config), now: "2026-11-23T12:00:00Z".parse().unwrap(), nonce: 0 }
     }
 
-    pub(crate) fn with_key(
-        &mut self,
-        key: &str,
-        method: &str,
-        path: &str,
-        form: &str,
-    ) -> Response<Bytes> {
+    pub(crate) fn with_key(&mut self, key: &str, method: &str, path: &str, form: &str) -> Response<Bytes> {
         self.nonce += 1;
         let request = Request::builder()
             .method(method)
@@ -70,17 +60,8 @@ impl Lab {
     /// An administrator's request that must succeed.
     pub(crate) fn ok(&mut self, method: &str, path: &str, form: &str) -> Value {
         let response = self.admin(method, path, form);
-        assert!(
-            response.status().is_success(),
-            "{method} {path} {form}: {} {}",
-            response.status(),
-            text(&response)
-        );
-        if response.body().is_empty() {
-            Value::Null
-        } else {
-            json(&response)
-        }
+        assert!(response.status().is_success(), "{method} {path} {form}: {} {}", response.status(), text(&response));
+        if response.body().is_empty() { Value::Null } else { json(&response) }
     }
 
     pub(crate) fn wait(&mut self, seconds: i64) {
@@ -93,10 +74,7 @@ impl Lab {
     }
 
     pub(crate) fn allocate(&mut self, form: &str) -> String {
-        self.ok("POST", "machines/?op=allocate", form)["system_id"]
-            .as_str()
-            .unwrap()
-            .to_owned()
+        self.ok("POST", "machines/?op=allocate", form)["system_id"].as_str().unwrap().to_owned()
     }
 
     /// Allocates, deploys and waits until Deployed.
@@ -113,19 +91,11 @@ impl Lab {
     }
 
     pub(crate) fn booted(&mut self) -> Vec<Happening> {
-        self.region
-            .take_happenings()
-            .into_iter()
-            .filter(|h| matches!(h, Happening::Booted { .. }))
-            .collect()
+        self.region.take_happenings().into_iter().filter(|h| matches!(h, Happening::Booted { .. })).collect()
     }
 }
 
 /// Values of one field over a list answer.
 pub(crate) fn field(list: &Value, name: &str) -> Vec<String> {
-    list.as_array()
-        .unwrap()
-        .iter()
-        .map(|m| m[name].as_str().unwrap_or("").to_owned())
-        .collect()
+    list.as_array().unwrap().iter().map(|m| m[name].as_str().unwrap_or("").to_owned()).collect()
 }

@@ -2,9 +2,7 @@
 
 use bytes::Bytes;
 use http::Request;
-use maas_sim::{
-    ADMIN_KEY, Bmc, Config, FAKE_SECRET, Happening, KnobErrorKind, MachineSpec, Outage, Status,
-};
+use maas_sim::{ADMIN_KEY, Bmc, Config, FAKE_SECRET, Happening, KnobErrorKind, MachineSpec, Outage, Status};
 
 use crate::clients::{Lab, field, sign, text};
 
@@ -14,26 +12,13 @@ fn a_pulled_cord_is_seen_at_the_next_poll_and_not_before() {
     let id = lab.deployed("");
     lab.region.take_happenings();
     lab.region.set_power_cord(lab.now, "node01", false).unwrap();
-    assert_eq!(
-        lab.region.take_happenings(),
-        [Happening::PoweredOff {
-            system_id: id.clone()
-        }]
-    );
+    assert_eq!(lab.region.take_happenings(), [Happening::PoweredOff { system_id: id.clone() }]);
     assert_eq!(lab.machine(&id)["power_state"], "on");
     lab.wait(300);
     let dark = lab.machine(&id);
-    assert_eq!(
-        (dark["power_state"].as_str(), dark["status_name"].as_str()),
-        (Some("off"), Some("Deployed"))
-    );
+    assert_eq!((dark["power_state"].as_str(), dark["status_name"].as_str()), (Some("off"), Some("Deployed")));
     lab.region.set_power_cord(lab.now, &id, true).unwrap();
-    assert_eq!(
-        lab.region.take_happenings(),
-        [Happening::PoweredOn {
-            system_id: id.clone()
-        }]
-    );
+    assert_eq!(lab.region.take_happenings(), [Happening::PoweredOn { system_id: id.clone() }]);
     lab.wait(300);
     assert_eq!(lab.machine(&id)["power_state"], "on");
 }
@@ -57,10 +42,7 @@ fn asking_for_power_gets_the_truth_or_the_bmcs_failure() {
 fn operators_put_machines_into_any_state() {
     let mut lab = Lab::new(Config::lab(1));
     let id = lab.deployed("");
-    for status in Status::ALL
-        .iter()
-        .filter(|s| !matches!(s, Status::Ready | Status::New))
-    {
+    for status in Status::ALL.iter().filter(|s| !matches!(s, Status::Ready | Status::New)) {
         lab.region.set_status(lab.now, &id, *status).unwrap();
         let shown = lab.machine(&id);
         assert_eq!(
@@ -68,14 +50,7 @@ fn operators_put_machines_into_any_state() {
             (Some(u64::from(status.code())), Some(status.name()))
         );
         assert_eq!(
-            field(
-                &lab.ok(
-                    "GET",
-                    &format!("machines/?status={}", status.filter_value()),
-                    ""
-                ),
-                "system_id"
-            ),
+            field(&lab.ok("GET", &format!("machines/?status={}", status.filter_value()), ""), "system_id"),
             std::slice::from_ref(&id)
         );
     }
@@ -88,72 +63,30 @@ fn machines_come_and_go() {
     let mut lab = Lab::new(Config::lab(1));
     let id = lab
         .region
-        .add_machine(
-            lab.now,
-            MachineSpec {
-                cpu_count: 2,
-                memory: 1024,
-                ..MachineSpec::named("late")
-            },
-        )
+        .add_machine(lab.now, MachineSpec { cpu_count: 2, memory: 1024, ..MachineSpec::named("late") })
         .unwrap();
-    assert_eq!(
-        lab.region
-            .add_machine(lab.now, MachineSpec::named("late"))
-            .unwrap_err()
-            .kind(),
-        KnobErrorKind::Invalid
-    );
+    assert_eq!(lab.region.add_machine(lab.now, MachineSpec::named("late")).unwrap_err().kind(), KnobErrorKind::Invalid);
     assert_eq!(lab.deployed(""), id);
     lab.region.take_happenings();
     lab.region.remove_machine(lab.now, "late").unwrap();
     assert_eq!(
         lab.region.take_happenings(),
-        [
-            Happening::Wiped {
-                system_id: id.clone()
-            },
-            Happening::PoweredOff {
-                system_id: id.clone()
-            }
-        ]
+        [Happening::Wiped { system_id: id.clone() }, Happening::PoweredOff { system_id: id.clone() }]
     );
-    assert_eq!(
-        text(&lab.admin("GET", &format!("machines/{id}/"), "")),
-        "No Machine matches the given query."
-    );
-    assert_eq!(
-        lab.region
-            .remove_machine(lab.now, "late")
-            .unwrap_err()
-            .kind(),
-        KnobErrorKind::NotFound
-    );
+    assert_eq!(text(&lab.admin("GET", &format!("machines/{id}/"), "")), "No Machine matches the given query.");
+    assert_eq!(lab.region.remove_machine(lab.now, "late").unwrap_err().kind(), KnobErrorKind::NotFound);
 }
 
 #[test]
 fn keys_are_revoked_and_replaced_and_rights_taken() {
     let mut lab = Lab::new(Config::lab(1));
     lab.region.add_api_key("admin", "new:fresh:secret").unwrap();
-    lab.region
-        .revoke_api_keys("admin", Some(ADMIN_KEY))
-        .unwrap();
+    lab.region.revoke_api_keys("admin", Some(ADMIN_KEY)).unwrap();
     let refused = lab.admin("GET", "users/?op=whoami", "");
-    assert_eq!(
-        (refused.status().as_u16(), text(&refused).as_str()),
-        (401, "Authorization Error: Invalid API key.")
-    );
-    assert_eq!(
-        lab.with_key("new:fresh:secret", "GET", "users/?op=whoami", "")
-            .status(),
-        200
-    );
+    assert_eq!((refused.status().as_u16(), text(&refused).as_str()), (401, "Authorization Error: Invalid API key."));
+    assert_eq!(lab.with_key("new:fresh:secret", "GET", "users/?op=whoami", "").status(), 200);
     lab.region.set_admin("admin", false);
-    assert_eq!(
-        lab.with_key("new:fresh:secret", "POST", "dnsresources/", "fqdn=a.maas")
-            .status(),
-        403
-    );
+    assert_eq!(lab.with_key("new:fresh:secret", "POST", "dnsresources/", "fqdn=a.maas").status(), 403);
 }
 
 #[test]

@@ -73,71 +73,26 @@ const OWNED: &[&str] = &[
 /// What has to be so before a case, by prefix of its name. `machine status owner`, `lock machine`, `bmc …` or a request.
 const SETUP: &[(&str, &[&str])] = &[
     ("errors/nonce-reused", &["same GET /MAAS/api/2.0/zones/"]),
-    (
-        "allocate/taken-by-other",
-        &["machine node11 allocated alice"],
-    ),
-    (
-        "deploy/allocated-plain",
-        &["machine node01 allocated admin"],
-    ),
-    (
-        "deploy/already-deployed",
-        &["machine node01 deployed admin"],
-    ),
-    (
-        "deploy/already-deploying",
-        &["machine node01 deploying admin"],
-    ),
-    (
-        "deploy/failed-deployment-again",
-        &["machine node02 failed_deployment admin"],
-    ),
+    ("allocate/taken-by-other", &["machine node11 allocated alice"]),
+    ("deploy/allocated-plain", &["machine node01 allocated admin"]),
+    ("deploy/already-deployed", &["machine node01 deployed admin"]),
+    ("deploy/already-deploying", &["machine node01 deploying admin"]),
+    ("deploy/failed-deployment-again", &["machine node02 failed_deployment admin"]),
     ("deploy/user-data", &["machine node02 allocated admin"]),
-    (
-        "release/deployed",
-        &["machine node01 deployed admin", "on node01"],
-    ),
+    ("release/deployed", &["machine node01 deployed admin", "on node01"]),
     ("release/deploying", &["machine node03 deploying admin"]),
     ("release/erase", &["machine node17 allocated admin"]),
-    (
-        "release/failed-disk-erasing",
-        &["machine node18 failed_disk_erasing admin"],
-    ),
-    (
-        "release/quick-erase-only",
-        &["machine node18 allocated admin"],
-    ),
+    ("release/failed-disk-erasing", &["machine node18 failed_disk_erasing admin"]),
+    ("release/quick-erase-only", &["machine node18 allocated admin"]),
     ("release/json-body", &["machine node01 deploying admin"]),
-    (
-        "release/unknown-param",
-        &["machine st-deployed disk_erasing admin"],
-    ),
-    (
-        "release-list/two",
-        &[
-            "machine node02 allocated admin",
-            "machine node03 allocated admin",
-        ],
-    ),
-    (
-        "release-list/with-ready",
-        &["machine node04 allocated admin"],
-    ),
-    (
-        "release-list/wrong-state",
-        &["machine node02 allocated admin"],
-    ),
+    ("release/unknown-param", &["machine st-deployed disk_erasing admin"]),
+    ("release-list/two", &["machine node02 allocated admin", "machine node03 allocated admin"]),
+    ("release-list/with-ready", &["machine node04 allocated admin"]),
+    ("release-list/wrong-state", &["machine node02 allocated admin"]),
     ("broken/deploy-broken", &["machine node06 broken -"]),
     ("broken/mark-broken-again", &["machine node06 broken -"]),
-    (
-        "broken/mark-broken-allocated",
-        &["machine node01 deploying admin"],
-    ),
-    (
-        "broken/mark-broken-error",
-        &["machine node07 deploying admin"],
-    ),
+    ("broken/mark-broken-allocated", &["machine node01 deploying admin"]),
+    ("broken/mark-broken-error", &["machine node07 deploying admin"]),
     ("broken/mark-fixed-2", &["machine node07 broken -"]),
     ("broken/mark-fixed-nonadmin", &["machine node01 broken -"]),
     ("broken/mark-fixed-ready", &[]),
@@ -149,22 +104,13 @@ const SETUP: &[(&str, &[&str])] = &[
     ("lock/unlock-again", &[]),
     ("lock/unlock", &["lock st-deploying"]),
     ("power/off-deployed", &["on st-deployed"]),
-    (
-        "power/off-no-rack",
-        &["machine node04 deploying admin", "bmc node04 no_rack"],
-    ),
+    ("power/off-no-rack", &["machine node04 deploying admin", "bmc node04 no_rack"]),
     ("power/off-soft", &["machine node01 deploying admin"]),
     ("power/on-allocated", &["machine node01 allocated admin"]),
     ("power/on-bmc-fails", &["bmc st-deployed fails"]),
     ("power/on-no-rack", &["bmc st-deployed no_rack"]),
     ("power/query-bmc-fails", &["bmc node04 fails"]),
-    (
-        "ownerdata/set-merge",
-        &[
-            "machine node10 allocated admin",
-            "POST machines/qdrp74/?op=set_owner_data k1=v1&k2=v2",
-        ],
-    ),
+    ("ownerdata/set-merge", &["machine node10 allocated admin", "POST machines/qdrp74/?op=set_owner_data k1=v1&k2=v2"]),
     ("ownerdata/set-not-owned", &[]),
     ("ownerdata/", &["machine node10 allocated admin"]),
     ("put/multipart", &["PUT machines/ag8cet/ hostname=json15"]),
@@ -172,26 +118,11 @@ const SETUP: &[(&str, &[&str])] = &[
     ("put/pool", &["PUT machines/c6tyka/ zone=zone-b"]),
     ("machine/delete-again", &["DELETE machines/g43hw7/"]),
     ("put/nonadmin-own-zone", &["machine node18 allocated alice"]),
-    (
-        "dnsresources/create-empty-ip",
-        &["POST dnsresources/ fqdn=noip.lab.example"],
-    ),
-    (
-        "dnsresources/list-domain",
-        &["POST dnsresources/ name=*&domain=lab.example&ip_addresses=10.10.0.64"],
-    ),
-    (
-        "dnsresources/list-unknown-param",
-        &["POST dnsresources/ fqdn=node05.maas&ip_addresses=10.10.0.69"],
-    ),
-    (
-        "dnsresources/update-name",
-        &["POST dnsresources/ fqdn=www.lab.example"],
-    ),
-    (
-        "dnsresources/update-nothing",
-        &["POST dnsresources/ fqdn=www4.lab.example&address_ttl=30"],
-    ),
+    ("dnsresources/create-empty-ip", &["POST dnsresources/ fqdn=noip.lab.example"]),
+    ("dnsresources/list-domain", &["POST dnsresources/ name=*&domain=lab.example&ip_addresses=10.10.0.64"]),
+    ("dnsresources/list-unknown-param", &["POST dnsresources/ fqdn=node05.maas&ip_addresses=10.10.0.69"]),
+    ("dnsresources/update-name", &["POST dnsresources/ fqdn=www.lab.example"]),
+    ("dnsresources/update-nothing", &["POST dnsresources/ fqdn=www4.lab.example&address_ttl=30"]),
     (
         "dnsresources/",
         &[
@@ -203,88 +134,37 @@ const SETUP: &[(&str, &[&str])] = &[
         ],
     ),
     ("ipaddresses/list-all", &[]),
-    (
-        "ipaddresses/list",
-        &["POST ipaddresses/?op=reserve ip=10.10.0.120"],
-    ),
-    (
-        "ipaddresses/reserve-ip-again",
-        &["POST ipaddresses/?op=reserve ip=10.10.0.120"],
-    ),
-    (
-        "ipaddresses/release-other-user",
-        &["POST ipaddresses/?op=reserve ip=10.10.0.121"],
-    ),
+    ("ipaddresses/list", &["POST ipaddresses/?op=reserve ip=10.10.0.120"]),
+    ("ipaddresses/reserve-ip-again", &["POST ipaddresses/?op=reserve ip=10.10.0.120"]),
+    ("ipaddresses/release-other-user", &["POST ipaddresses/?op=reserve ip=10.10.0.121"]),
     ("ipaddresses/reserve-exhausted", &["exhaust"]),
-    (
-        "domains/create-duplicate",
-        &["POST domains/ name=new.example"],
-    ),
-    (
-        "domains/update",
-        &["POST domains/ name=new.example&ttl=300"],
-    ),
+    ("domains/create-duplicate", &["POST domains/ name=new.example"]),
+    ("domains/update", &["POST domains/ name=new.example&ttl=300"]),
     ("zones/create-duplicate", &["POST zones/ name=zone-c"]),
-    (
-        "zones/update",
-        &["POST zones/ name=zone-c&description=third"],
-    ),
-    (
-        "pools/create-duplicate",
-        &["POST resourcepools/ name=pool-x"],
-    ),
+    ("zones/update", &["POST zones/ name=zone-c&description=third"]),
+    ("pools/create-duplicate", &["POST resourcepools/ name=pool-x"]),
     ("pools/delete-again", &[]),
     ("pools/create", &[]),
     ("pools/", &["POST resourcepools/ name=pool-x"]),
-    (
-        "tags/create-duplicate",
-        &["POST tags/ name=newtag&comment=c"],
-    ),
+    ("tags/create-duplicate", &["POST tags/ name=newtag&comment=c"]),
     ("tags/create", &[]),
-    (
-        "tags/update-nodes-remove",
-        &[
-            "POST tags/ name=newtag&comment=c",
-            "POST tags/newtag/?op=update_nodes add=wt67ch",
-        ],
-    ),
+    ("tags/update-nodes-remove", &["POST tags/ name=newtag&comment=c", "POST tags/newtag/?op=update_nodes add=wt67ch"]),
     ("tags/", &["POST tags/ name=newtag&comment=c"]),
     ("machine/get-curtin", &[]),
 ];
 
 /// Differences that stay, and why.
 const DIFFERENT: &[(&str, &str)] = &[
-    (
-        "boot-resources/read",
-        "names of files within an image are not simulated",
-    ),
-    (
-        "dnsresources/read-with-records",
-        "records other than addresses are not simulated",
-    ),
-    (
-        "events/query-after-deploy",
-        "what happened before is not told in that case",
-    ),
-    (
-        "ipaddresses/list-all",
-        "addresses of BMCs are not simulated",
-    ),
+    ("boot-resources/read", "names of files within an image are not simulated"),
+    ("dnsresources/read-with-records", "records other than addresses are not simulated"),
+    ("events/query-after-deploy", "what happened before is not told in that case"),
+    ("ipaddresses/list-all", "addresses of BMCs are not simulated"),
     ("ownerdata/multipart", "shows what earlier cases had set"),
-    (
-        "power/off-soft",
-        "that deployment was begun by power_on and has no image",
-    ),
-    (
-        "power/on-bmc-fails",
-        "the text was made up by the recording's stand-in",
-    ),
+    ("power/off-soft", "that deployment was begun by power_on and has no image"),
+    ("power/on-bmc-fails", "the text was made up by the recording's stand-in"),
     ("errors/root", "the HTML text of another web server"),
     ("machine/commission", "commissioning is not simulated: 501"),
-    (
-        "machine/commission-again",
-        "commissioning is not simulated: 501",
-    ),
+    ("machine/commission-again", "commissioning is not simulated: 501"),
     ("machine/details", "not simulated: 501"),
     ("machine/get-curtin-config-deploying", "not simulated: 501"),
     ("machine/get-curtin-config-ready", "not simulated: 501"),
@@ -299,29 +179,18 @@ fn prepare(region: &mut Region, now: Timestamp, case: &Case) {
     for name in OWNED {
         region.set_owner(now, name, Some("admin")).unwrap();
     }
-    let steps = SETUP
-        .iter()
-        .find(|(prefix, _)| case.case.starts_with(prefix))
-        .map_or(&[][..], |(_, steps)| steps);
+    let steps = SETUP.iter().find(|(prefix, _)| case.case.starts_with(prefix)).map_or(&[][..], |(_, steps)| steps);
     for (n, step) in steps.iter().enumerate() {
         let words: Vec<&str> = step.split(' ').collect();
         match words.as_slice() {
             ["machine", name, status, owner] => {
-                region
-                    .set_status(now, name, Status::from_filter(status).unwrap())
-                    .unwrap();
-                region
-                    .set_owner(now, name, Some(*owner).filter(|o| *o != "-"))
-                    .unwrap();
+                region.set_status(now, name, Status::from_filter(status).unwrap()).unwrap();
+                region.set_owner(now, name, Some(*owner).filter(|o| *o != "-")).unwrap();
             }
             ["lock", name] => region.set_locked(now, name, true).unwrap(),
             ["on", name] => power_on(region, now, name),
             ["bmc", name, state] => {
-                let bmc = if *state == "fails" {
-                    maas_sim::Bmc::Fails
-                } else {
-                    maas_sim::Bmc::NoRack
-                };
+                let bmc = if *state == "fails" { maas_sim::Bmc::Fails } else { maas_sim::Bmc::NoRack };
                 region.set_bmc(now, name, bmc).unwrap();
             }
             ["same", _, _] => {
@@ -330,11 +199,7 @@ fn prepare(region: &mut Region, now: Timestamp, case: &Case) {
             ["exhaust"] => {
                 for n in 1..255 {
                     region
-                        .add_dns_resource(
-                            now,
-                            &format!("x{n}.lab.example"),
-                            &[format!("10.10.0.{n}").parse().unwrap()],
-                        )
+                        .add_dns_resource(now, &format!("x{n}.lab.example"), &[format!("10.10.0.{n}").parse().unwrap()])
                         .unwrap();
                 }
             }
@@ -347,11 +212,7 @@ fn prepare(region: &mut Region, now: Timestamp, case: &Case) {
                     .body(Bytes::from(rest.join(" ")))
                     .unwrap();
                 let answer = region.handle(now, made);
-                assert!(
-                    answer.status().is_success(),
-                    "{step}: {}",
-                    crate::clients::text(&answer)
-                );
+                assert!(answer.status().is_success(), "{step}: {}", crate::clients::text(&answer));
             }
             _ => panic!("{step}"),
         }
@@ -370,9 +231,7 @@ fn power_on(region: &mut Region, now: Timestamp, name: &str) {
 }
 
 fn request(case: &Case) -> Request<Bytes> {
-    let mut builder = Request::builder()
-        .method(case.method.as_str())
-        .uri(&case.url);
+    let mut builder = Request::builder().method(case.method.as_str()).uri(&case.url);
     for (name, value) in &case.headers {
         builder = builder.header(name, value);
     }
@@ -419,9 +278,7 @@ fn compare(at: &str, want: &Value, have: &Value, whole: bool, out: &mut Vec<Stri
                 match h.get(key) {
                     None => out.push(format!("{here}: missing")),
                     Some(other)
-                        if VALUES.contains(&key.as_str())
-                            && !IGNORED.contains(&key.as_str())
-                            && value != other =>
+                        if VALUES.contains(&key.as_str()) && !IGNORED.contains(&key.as_str()) && value != other =>
                     {
                         out.push(format!("{here}: want {value}, have {other}"))
                     }
@@ -430,11 +287,7 @@ fn compare(at: &str, want: &Value, have: &Value, whole: bool, out: &mut Vec<Stri
             }
             // Big machine answers are stored in part.
             if whole && (!w.contains_key("status_name") || w.contains_key("blockdevice_set")) {
-                out.extend(
-                    h.keys()
-                        .filter(|k| !w.contains_key(*k))
-                        .map(|k| format!("{at}.{k}: too much")),
-                );
+                out.extend(h.keys().filter(|k| !w.contains_key(*k)).map(|k| format!("{at}.{k}: too much")));
             }
         }
         (Value::Array(w), Value::Array(h)) => {
@@ -477,11 +330,7 @@ fn differences(case: &Case) -> Vec<String> {
     let body = crate::clients::text(&response);
     let mut out = Vec::new();
     if response.status().as_u16() != case.status {
-        out.push(format!(
-            "status: want {}, have {} {body:.300}",
-            case.status,
-            response.status()
-        ));
+        out.push(format!("status: want {}, have {} {body:.300}", case.status, response.status()));
         return out;
     }
     for name in ["retry-after", "allow", "www-authenticate"] {
@@ -492,9 +341,7 @@ fn differences(case: &Case) -> Vec<String> {
     }
     match serde_json::from_str::<Value>(&case.answer) {
         Ok(want) => match serde_json::from_str::<Value>(&body) {
-            Ok(have) if case.status == 400 && want != have => {
-                out.push(format!("want {want}, have {have}"))
-            }
+            Ok(have) if case.status == 400 && want != have => out.push(format!("want {want}, have {have}")),
             Ok(have) => compare("", &want, &have, true, &mut out),
             Err(_) => out.push(format!("not JSON: {body:.200}")),
         },
@@ -514,21 +361,11 @@ fn the_simulator_answers_recorded_requests_as_maas_did() {
         let found = differences(&case);
         let expected = DIFFERENT.iter().any(|(name, _)| *name == case.case);
         match (found.is_empty(), expected) {
-            (true, true) => failures.push(format!(
-                "{}: no difference any more, take it off the list",
-                case.case
-            )),
-            (false, false) => {
-                failures.push(format!("{}:\n    {}", case.case, found.join("\n    ")))
-            }
+            (true, true) => failures.push(format!("{}: no difference any more, take it off the list", case.case)),
+            (false, false) => failures.push(format!("{}:\n    {}", case.case, found.join("\n    "))),
             _ => {}
         }
     }
-    assert!(
-        failures.is_empty(),
-        "{} of {count} differ:\n{}",
-        failures.len(),
-        failures.join("\n")
-    );
+    assert!(failures.is_empty(), "{} of {count} differ:\n{}", failures.len(), failures.join("\n"));
     assert!(count > 300, "only {count} recordings");
 }

@@ -1,0 +1,167 @@
+//! `capmaasctl` as it is typed: exit codes, what it prints where, and the files it leaves.
+
+// Helpers of tests are tests, too; the lint only knows functions marked so.
+#![allow(clippy::unwrap_used)]
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+fn capmaasctl(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_capmaasctl"));
+    command
+        .args(args)
+        .stdin(Stdio::null())
+        .env_remove("RUST_LOG")
+        .env_remove("MAAS_ENDPOINT")
+        .env_remove("MAAS_API_KEY");
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// What it printed, after it succeeded.
+fn good(output: Output) -> String {
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{out}\n{err}");
+    out
+}
+
+/// Its last words, after it failed.
+fn bad(output: Output) -> String {
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{out}\n{err}");
+    assert!(!err.contains("tack backtrace"), "{err}");
+    err
+}
+
+/// The example, converted, with one text replaced by another.
+fn manifest(from: &str, to: &str) -> String {
+    let yaml = capi_types::convert(capi_types::SEED_MANIFEST, &Default::default()).unwrap().yaml;
+    assert!(yaml.contains(from), "{from:?} is missing in\n{yaml}");
+    yaml.replace(from, to)
+}
+
+fn write(dir: &Path, name: &str, text: &str) -> String {
+    let path = dir.join(name);
+    std::fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn once_brings_the_example_up_and_leaves() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path().display().to_string();
+    let out = good(capmaasctl(&["sandbox", "--once", "--speed", "200", "--dir", &at]).output().unwrap());
+    for words in ["Provisioned.", "Cluster/my-cluster", "MaasMachine/my-cluster-cp", ".maas.sc resolves to 10.10.0."] {
+        assert!(out.contains(words), "{words:?} is missing in\n{out}");
+    }
+    for file in ["kubeconfig", "my-cluster.kubeconfig", "maas.env", "sandbox.log"] {
+        assert!(dir.path().join(file).exists(), "{file}");
+    }
+}
+
+#[test]
+fn a_cluster_that_waits_for_a_person_ends_it_with_the_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path().display().to_string();
+    let file = write(dir.path(), "m.yaml", &manifest("image: u-1804-0-k-11912-0", "image: nope"));
+    // Were the reason not noticed, the words about --timeout would be there instead.
+    let err = bad(capmaasctl(&["sandbox", "--once", "--dir", &at, &file]).output().unwrap());
+    assert!(err.contains("InvalidSpec: spec.image nope: ") && !err.contains("--timeout"), "{err}");
+}
+
+#[test]
+fn bad_input_is_told_with_file_document_and_field() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path().display().to_string();
+    let cases = [
+        (
+            "field.yaml",
+            manifest("minCPU:", "colour: 1\n      minCPU:"),
+            "document 3 (MaasMachineTemplate my-cluster-cp): ",
+            "\"spec.template.spec.colour\"",
+        ),
+        (
+            "type.yaml",
+            manifest("minCPU: 2", "minCPU: two"),
+            "document 3 (MaasMachineTemplate my-cluster-cp): ",
+            "spec.template.spec.minCPU",
+        ),
+        ("kind.yaml", manifest("kind: MaasCluster\n", "kind: MaasKluster\n"), "document 1: ", "MaasKluster"),
+        (
+            "old.yaml",
+            manifest("cluster.x-k8s.io/v1beta2\nkind: Cluster\n", "cluster.x-k8s.io/v1alpha2\nkind: Cluster\n"),
+            "document 2 (Cluster my-cluster): ",
+            "apiVersion",
+        ),
+        ("list.yaml", "- a\n".to_owned(), "document 1 ", "a list"),
+        ("yaml.yaml", "a: [1\n".to_owned(), "not valid YAML", "line 1"),
+    ];
+    for (name, text, place, what) in cases {
+        let file = write(dir.path(), name, &text);
+        let err = bad(capmaasctl(&["sandbox", "--once", "--dir", &at, &file]).output().unwrap());
+        assert!(
+            err.starts_with(&format!("Error: {file}: ")) && err.contains(place) && err.contains(what),
+            "{name}: {err}"
+        );
+    }
+    let file = write(dir.path(), "none.yaml", "");
+    let err = bad(capmaasctl(&["sandbox", "--once", "--dir", &at, &file]).output().unwrap());
+    assert!(err.contains("no Cluster"), "{err}");
+    let err = bad(capmaasctl(&["sandbox", "--once", "/no/such/file.yaml"]).output().unwrap());
+    assert!(err.contains("/no/such/file.yaml"), "{err}");
+}
+
+/// Ends the program when a test fails, too.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_sandbox_that_is_kept_is_open_to_the_other_commands() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path().display().to_string();
+    let mut command = capmaasctl(&["sandbox", "--keep", "--speed", "200", "--dir", &at]);
+    let mut sandbox = Running(command.stdout(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(sandbox.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.starts_with("It stays up until Ctrl-C")), "it ended");
+    assert!(lines.any(|line| line.starts_with("  kubectl delete cluster my-cluster")));
+
+    let tree = good(capmaasctl(&["tree", "--kubeconfig", &format!("{at}/kubeconfig")]).output().unwrap());
+    assert!(tree.starts_with("Cluster/my-cluster ") && tree.contains("Deployed, power on"), "{tree}");
+    // Many minutes have passed in there; a request that is signed by our clock is still taken.
+    let env = std::fs::read_to_string(dir.path().join("maas.env")).unwrap();
+    let env = env.lines().filter_map(|line| line.split_once('='));
+    let machines = good(capmaasctl(&["machines"]).envs(env).output().unwrap());
+    assert_eq!(machines.lines().count(), 8, "{machines}");
+    assert_eq!(machines.matches(" default/my-cluster-").count(), 2, "{machines}");
+}
+
+#[test]
+fn a_region_alone_is_open_to_machines() {
+    let mut command = capmaasctl(&["maas-sim", "--listen", "127.0.0.1:0", "--machines", "3", "--speed", "100000"]);
+    let mut region = Running(command.stdout(Stdio::piped()).spawn().unwrap());
+    let lines = BufReader::new(region.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let env: Vec<_> = lines.take(2).collect();
+    let env = env.iter().filter_map(|line| line.split_once('='));
+    let machines = good(capmaasctl(&["machines", "--zone", "default"]).envs(env).output().unwrap());
+    assert!(machines.contains("node01") && machines.contains("Ready"), "{machines}");
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    for args in [&["completion", "bash"][..], &["convert", "-q", "../../crates/capi-types/seed/cluster1.yaml"]] {
+        let mut child = capmaasctl(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{args:?}: {}", text(&output.stderr));
+    }
+}
