@@ -1,4 +1,4 @@
-//! Generators and checks of the workspace: `cargo xtask gen-crds`, `cargo xtask check`.
+//! Generators and checks of the workspace: `cargo xtask gen-crds`, `cargo xtask check`, `cargo xtask dist`.
 //!
 //! **What it is.** The place for what cargo itself does not do: writing the files that are made from code, and holding the
 //! house rules of the design (layers, one place for versions, crate docs, a short top level, no dependency left behind).
@@ -14,13 +14,14 @@
 //! violations: 1
 //! ```
 
+mod dist;
 mod generated;
 mod house;
 mod layers;
 mod unused;
 mod workspace;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -41,8 +42,17 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
-    /// Check layers, unused dependencies, generated files and house rules; name every violation
+    /// Check layers, unused dependencies, generated files, release files and house rules; name every violation
     Check,
+    /// Write the files of a release: components, metadata, cluster templates
+    Dist {
+        /// Where to; default: target/dist
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// Such as v0.10.0; default: the workspace's version
+        #[arg(long)]
+        version: Option<String>,
+    },
 }
 
 fn main() -> Result<ExitCode> {
@@ -56,6 +66,13 @@ fn main() -> Result<ExitCode> {
         }
         Task::GenCrds { check: true } => Ok(report(&generated::stale_crds(root)?)),
         Task::Check => Ok(report(&check(root)?)),
+        Task::Dist { out, version } => {
+            let out = out.unwrap_or_else(|| root.join("target/dist"));
+            for path in dist::write(&out, &version.unwrap_or_else(dist::workspace_version))? {
+                println!("wrote {}", path.display());
+            }
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 
@@ -66,6 +83,7 @@ fn check(root: &Path) -> Result<Vec<String>> {
     violations.extend(house::violations(&workspace));
     violations.extend(unused::violations(&workspace.packages));
     violations.extend(generated::stale_crds(root)?);
+    violations.extend(dist::violations());
     Ok(violations)
 }
 
