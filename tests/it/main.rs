@@ -6,5 +6,6 @@ mod bad_input;
 mod cost;
 mod crash;
 mod determinism;
+mod faults;
 mod kubectl;
 mod life;

@@ -74,6 +74,8 @@ impl Play {
             ..maas_sim::Durations::default()
         };
         config.nodes.kubeadm = s(5);
+        // As much shorter than MAAS's own as the hardware is quicker.
+        config.deadlines = maas_client::Deadlines::all(s(20));
         config.maas.machines.push(maas_sim::MachineSpec::named(FOREIGN));
         let play = Self::with(config).await;
         play.sandbox.maas.with(|region, now| {

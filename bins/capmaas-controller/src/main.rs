@@ -18,10 +18,12 @@ use flags::{Flags, Idle, Logging};
 const SILENCE: Duration = Duration::from_secs(300);
 
 fn telemetry(flags: &Flags) {
+    // kube logs every failed connection as an error of its own; who made the call says what it means: that a workload cluster's
+    // API server does not answer yet is no error.
     let level = match flags.v {
-        0 | 1 => "warn",
-        2 | 3 => "info,kube=warn",
-        4 | 5 => "debug,hyper=info,kube=info,tower=info",
+        0 | 1 => "warn,kube_client::client::builder=off",
+        2 | 3 => "info,kube=warn,kube_client::client::builder=off",
+        4 | 5 => "debug,hyper=info,rustls=info,tower=info,kube=info,kube_client::client::builder=off",
         _ => "trace",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());

@@ -79,6 +79,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         epoch: Clock::system().now(),
         maas: maas_sim::Config { seed: args.seed, ..maas_sim::Config::lab(args.machines) },
         nodes: NodesConfig::default(),
+        deadlines: Default::default(),
         // Served on loopback: its key must not be the one that everybody has.
         authority: Authority::generate()?,
     };

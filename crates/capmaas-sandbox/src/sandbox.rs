@@ -39,6 +39,8 @@ pub struct SandboxConfig {
     pub maas: maas_sim::Config,
     /// The software on the machines.
     pub nodes: NodesConfig,
+    /// How long the provider waits for MAAS to answer, tokio time.
+    pub deadlines: maas_client::Deadlines,
     /// The authority of the workload clusters; the checked-in one makes runs repeatable.
     pub authority: Authority,
 }
@@ -55,6 +57,7 @@ impl SandboxConfig {
             epoch: Timestamp::from_second(1_790_000_000).unwrap_or_default(),
             maas: maas_sim::Config { seed, ..maas_sim::Config::lab(machines) },
             nodes: NodesConfig::default(),
+            deadlines: maas_client::Deadlines::default(),
             authority: Authority::fixed(),
         })
     }
@@ -120,6 +123,7 @@ pub struct Sandbox {
     /// The workload clusters.
     pub workloads: Workloads,
     nodes: NodesConfig,
+    deadlines: maas_client::Deadlines,
     seed: u64,
     nonces: Arc<AtomicU64>,
 }
@@ -134,7 +138,16 @@ impl Sandbox {
         let make = Arc::new(move || kube_sim(clock, seed));
         let resolve = Arc::new(move |host: &str| region.with(|r, now| r.resolve(now, host)).into_iter().collect());
         let workloads = Workloads::new(make, config.authority, resolve, config.seed);
-        Self { clock, kube, maas, workloads, nodes: config.nodes, seed: config.seed, nonces: Arc::default() }
+        Self {
+            clock,
+            kube,
+            maas,
+            workloads,
+            nodes: config.nodes,
+            deadlines: config.deadlines,
+            seed: config.seed,
+            nonces: Arc::default(),
+        }
     }
 
     /// A client of the management cluster.
@@ -313,7 +326,11 @@ impl Regions for InProcess {
         let builder = maas_client::Client::builder(&credentials.endpoint, credentials.api_key.expose_secret())
             .map_err(|e| e.to_string())?;
         let service = self.gate.layer("maas").layer(self.sandbox.maas.clone());
-        Ok(builder.stamps(stamps).retry(maas_client::RetryPolicy::none()).build_with_service(service))
+        Ok(builder
+            .stamps(stamps)
+            .retry(maas_client::RetryPolicy::none())
+            .deadlines(self.sandbox.deadlines)
+            .build_with_service(service))
     }
 }
 

@@ -25,6 +25,7 @@
 //! | `DELETE /MAAS/sim/users/{u}/keys` | `{"key": "a:b:c"}`, or nothing for all | |
 //! | `POST /MAAS/sim/images` | fields of an inventory image, e.g. `{"name": "ubuntu/plucky"}` | |
 //! | `POST /MAAS/sim/domains` | `{"name": "lab.example"}` | |
+//! | `GET /MAAS/sim/dns` | | `{"names": []}` of all DNS resources |
 //! | `POST /MAAS/sim/dns` | `{"fqdn": "x.maas", "addresses": ["10.0.0.1"]}` | `{"id"}` |
 //! | `GET /MAAS/sim/resolve?name=x.maas` | | `{"addresses": []}` |
 //! | `POST /MAAS/sim/tick` | | `{"now", "next"}` |
@@ -88,6 +89,7 @@ fn answer(region: &mut Region, now: Timestamp, request: &Request<Bytes>) -> Resu
             let data = region.user_data(name)?.map(|bytes| base64::engine::general_purpose::STANDARD.encode(bytes));
             Ok(json!({"base64": data}))
         }
+        ("GET", ["dns"]) => Ok(json!({"names": region.dns_names()})),
         ("GET", ["resolve"]) => {
             let query = Params::urlencoded(request.uri().query().unwrap_or("").as_bytes());
             Ok(json!({"addresses": region.resolve(now, query.last("name").unwrap_or(""))}))

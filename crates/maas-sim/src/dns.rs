@@ -20,6 +20,12 @@ impl Region {
         self.published.get(&canonical(fqdn)).cloned().unwrap_or_default()
     }
 
+    /// Names of all DNS resources, those without an address too, sorted.
+    #[must_use]
+    pub fn dns_names(&self) -> BTreeSet<String> {
+        self.dns.values().map(|resource| self.resource_fqdn(resource)).collect()
+    }
+
     pub(crate) fn resource_fqdn(&self, resource: &DnsResource) -> String {
         let domain = self.domains.get(&resource.domain).map_or("", |d| &d.name);
         if resource.name == "@" { domain.to_owned() } else { format!("{}.{domain}", resource.name) }

@@ -16,8 +16,9 @@ use k8s_openapi::api::core::v1::{Node, Secret};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
+use tokio::time::timeout;
 
-use super::{Ended, Executor};
+use super::{DEADLINE, Ended, Executor};
 use crate::feeders::workloads::{ZONE_LABEL, kubeconfig, view};
 
 fn rejected(why: Refusal, message: impl Into<String>) -> Fault {
@@ -122,7 +123,9 @@ impl Executor {
         let api: Api<Secret> = Api::namespaced(self.env.kube.clone(), namespace);
         let unread =
             |e: kube::Error| Fault::Unavailable { message: format!("bootstrap Secret {namespace}/{name}: {e}") };
-        let secret = api.get_opt(name).await.map_err(unread)?;
+        let late =
+            |_| Fault::Unavailable { message: format!("bootstrap Secret {namespace}/{name}: no answer in time") };
+        let secret = timeout(DEADLINE, api.get_opt(name)).await.map_err(late)?.map_err(unread)?;
         let invalid = |what: &str| rejected(Refusal::Invalid, format!("bootstrap Secret {namespace}/{name} {what}"));
         let mut data = secret.and_then(|s| s.data).ok_or_else(|| invalid("is not there (any more)"))?;
         let format = data.remove("format").map(|f| String::from_utf8_lossy(&f.0).into_owned()).unwrap_or_default();
@@ -146,7 +149,8 @@ impl Executor {
     }
 
     pub(super) async fn tie_node(&self, tie: &NodeTie) -> Ended {
-        match self.tie(tie).await {
+        let late = |_| Err(format!("Node {}: no answer in time", tie.node));
+        match timeout(DEADLINE, self.tie(tie)).await.unwrap_or_else(late) {
             Ok(node) => Ended::Answered(Ok(Answer::Done), self.with_node(&tie.cluster, &node)),
             Err(message) => Fault::Unavailable { message }.into(),
         }

@@ -6,6 +6,7 @@ mod writes;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use capmaas_reconcile::decision::{Decision, Note, Step};
 use capmaas_reconcile::names::{Key, Kind};
@@ -26,6 +27,10 @@ use crate::shared::Shared;
 const STEPS: usize = 32;
 /// After a conflict or a failed write the object is looked at again this soon; the watch usually comes first.
 const AGAIN: SignedDuration = SignedDuration::from_secs(2);
+
+/// A call to a Kubernetes API that is not answered in this time (tokio time) is given up; a write that took effect all the same shows in
+/// the watch.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// How a step ended.
 enum Ended {

@@ -2,7 +2,6 @@
 
 use std::fmt::Debug;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use capi_types::names::{
     BLOCK_MOVE_ANNOTATION, CLAIM_ANNOTATION, CLUSTER_FINALIZER, MACHINE_FINALIZER, PUBLISHED_ANNOTATION,
@@ -23,11 +22,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::{Ended, Executor};
+use super::{DEADLINE, Ended, Executor};
 
 const MANAGER: &str = "capmaas-controller";
-/// A write that is not answered in this time is given up; the watch tells whether it took effect.
-const DEADLINE: Duration = Duration::from_secs(30);
 
 impl Executor {
     pub(super) async fn record(&self, key: &Key, intent: &Intent, meta: &ObjectMeta) -> Ended {
@@ -194,7 +191,8 @@ impl Executor {
             ..Event::default()
         };
         let api: Api<Event> = Api::namespaced(self.env.kube.clone(), &key.name.namespace);
-        let answer = api.create(&PostParams::default(), &event).await;
+        let created = tokio::time::timeout(DEADLINE, api.create(&PostParams::default(), &event)).await;
+        let Ok(answer) = created else { return };
         self.metrics.kube_write("event", answer.is_ok());
         if let Err(error) = answer {
             tracing::debug!(%key, event = event.name_any(), %error, "Event not written");

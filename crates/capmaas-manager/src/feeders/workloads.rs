@@ -22,7 +22,7 @@ pub(crate) const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 
 /// Clusters that are read at once: some that don't answer must not make the others wait.
 const AT_ONCE: usize = 16;
-/// Longest wait for the Nodes of one cluster: real time, it is transport.
+/// Longest wait for the kubeconfig and for the Nodes of one cluster: tokio time, it is transport.
 const READ: Duration = Duration::from_secs(30);
 
 /// Runs for as long as it is polled.
@@ -112,9 +112,9 @@ pub(crate) async fn kubeconfig(kube: &kube::Client, cluster: &ObjectName) -> Res
     let api: Api<Secret> = Api::namespaced(kube.clone(), &cluster.namespace);
     let name = format!("{}-kubeconfig", cluster.name);
     let missing = |what: String| WorkloadError::Kubeconfig(format!("Secret {}/{name}: {what}", cluster.namespace));
-    let secret = api
-        .get_opt(&name)
+    let secret = tokio::time::timeout(READ, api.get_opt(&name))
         .await
+        .map_err(|_| missing("no answer from the API server in time".to_owned()))?
         .map_err(|e| missing(e.to_string()))?
         .ok_or_else(|| missing("not there yet".to_owned()))?;
     secret
