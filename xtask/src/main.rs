@@ -1,4 +1,4 @@
-//! Generators and checks of the workspace: `cargo xtask gen-crds`, `cargo xtask check`, `cargo xtask dist`.
+//! Generators and checks of the workspace: `cargo xtask gen-crds`, `cargo xtask check`, `cargo xtask dist`, `cargo xtask e2e`.
 //!
 //! **What it is.** The place for what cargo itself does not do: writing the files that are made from code, and holding the
 //! house rules of the design (layers, one place for versions, crate docs, a short top level, no dependency left behind).
@@ -15,6 +15,7 @@
 //! ```
 
 mod dist;
+mod e2e;
 mod generated;
 mod house;
 mod layers;
@@ -53,6 +54,8 @@ enum Task {
         #[arg(long)]
         version: Option<String>,
     },
+    /// Run scenarios against the real API server, managers of Cluster API and clusterctl; builds them first (needs Go and kubectl)
+    E2e(e2e::Options),
 }
 
 fn main() -> Result<ExitCode> {
@@ -64,6 +67,7 @@ fn main() -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
+        Task::E2e(options) => Ok(e2e::run(root, &options)),
         Task::GenCrds { check: true } => Ok(report(&generated::stale_crds(root)?)),
         Task::Check => Ok(report(&check(root)?)),
         Task::Dist { out, version } => {
