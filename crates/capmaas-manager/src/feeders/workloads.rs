@@ -131,8 +131,17 @@ async fn read_nodes(
 ) -> Result<BTreeMap<String, NodeView>, WorkloadError> {
     let client = env.workloads.client(cluster, kubeconfig).await?;
     let api: Api<Node> = Api::all(client);
-    let nodes = api.list(&ListParams::default()).await.map_err(|e| WorkloadError::Unreachable(e.to_string()))?;
+    let nodes = api.list(&ListParams::default()).await.map_err(|e| WorkloadError::Unreachable(cause(&e)))?;
     Ok(nodes.items.iter().map(view).map(|view| (view.name.clone(), view)).collect())
+}
+
+/// What lies at the bottom of an error: "connection refused" says more than "client error".
+fn cause(error: &dyn std::error::Error) -> String {
+    let mut deepest = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest.to_string()
 }
 
 /// A Node as plans see it.
