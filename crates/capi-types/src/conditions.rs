@@ -19,15 +19,11 @@ pub const NODE_TIED: &str = "NodeTied";
 pub const LOAD_BALANCER_READY: &str = "LoadBalancerReady";
 /// MaasCluster: the workload cluster's API server answers (name of the Go provider).
 pub const API_SERVER_AVAILABLE: &str = "APIServerAvailable";
-/// MaasCluster: MAAS is reached and our key is accepted.
-pub const MAAS_AVAILABLE: &str = "MAASAvailable";
 
 /// Reasons. Those the Go provider used keep their spelling, the `Reason` in `MachineDeployStartedReason` included.
 pub mod reason {
     /// Everything is as wanted.
     pub const READY: &str = "Ready";
-    /// Not (yet) as wanted.
-    pub const NOT_READY: &str = "NotReady";
     /// Reconciling stands still.
     pub const PAUSED: &str = "Paused";
     /// Reconciling goes on.
@@ -57,22 +53,16 @@ pub mod reason {
     pub const MACHINE_TERMINATED: &str = "MachineTerminatedReason";
     /// The machine is off.
     pub const MACHINE_POWERED_OFF: &str = "MachinePoweredOff";
-    /// MAAS reports a status we do not know.
-    pub const MACHINE_STATE_UNDEFINED: &str = "MachineStateUndefined";
     /// MAAS does not know the machine (any more).
     pub const MACHINE_NOT_FOUND: &str = "MachineNotFound";
     /// A claim is recorded, the machine not yet allocated.
     pub const CLAIMING: &str = "Claiming";
     /// No machine in MAAS matches the constraints now.
     pub const NO_MACHINE_AVAILABLE: &str = "NoMachineAvailable";
-    /// The image is not in MAAS.
-    pub const IMAGE_NOT_FOUND: &str = "ImageNotFound";
     /// A field of the spec asks for what cannot be.
     pub const INVALID_SPEC: &str = "InvalidSpec";
     /// A feature of the Go provider that this one does not offer (LXD).
     pub const NOT_SUPPORTED: &str = "NotSupported";
-    /// The bootstrap Secret cannot be read or used.
-    pub const BOOTSTRAP_DATA_UNUSABLE: &str = "BootstrapDataUnusable";
     /// An operator holds the machine (rescue, testing, broken, locked).
     pub const OPERATOR_HOLDS_MACHINE: &str = "OperatorHoldsMachine";
     /// The machine's disks are kept from release or use after a failure.
@@ -118,8 +108,6 @@ pub mod reason {
     /// The API server does not answer.
     pub const API_SERVER_NOT_READY: &str = "APIServerNotReady";
 
-    /// MAAS answers and accepts our key.
-    pub const MAAS_AVAILABLE: &str = "MAASAvailable";
     /// MAAS does not answer.
     pub const MAAS_UNREACHABLE: &str = "MAASUnreachable";
     /// MAAS refuses our key.
@@ -139,10 +127,8 @@ pub mod reason {
     pub fn blocks(reason: &str) -> bool {
         [
             NO_MACHINE_AVAILABLE,
-            IMAGE_NOT_FOUND,
             INVALID_SPEC,
             NOT_SUPPORTED,
-            BOOTSTRAP_DATA_UNUSABLE,
             OPERATOR_HOLDS_MACHINE,
             QUARANTINED,
             NOT_OURS,

@@ -20,15 +20,11 @@ pub const BOOTSTRAP_GROUP: &str = "bootstrap.cluster.x-k8s.io";
 pub const CLUSTER_FINALIZER: &str = "maascluster.infrastructure.cluster.x-k8s.io";
 /// Finalizer of MaasMachine; the Go provider's string.
 pub const MACHINE_FINALIZER: &str = "maasmachine.infrastructure.cluster.x-k8s.io";
-/// Finalizer that the Go provider put on LXD hosts; we never set it, a take-over has to drop it.
-pub const GO_HOST_EVACUATION_FINALIZER: &str = "maas.lxd.io/host-evacuation";
 
 /// Label on every object of a cluster: the Cluster's name.
 pub const CLUSTER_NAME_LABEL: &str = "cluster.x-k8s.io/cluster-name";
 /// Label on control-plane Machines and their infrastructure objects. Presence counts, the value is empty.
 pub const CONTROL_PLANE_LABEL: &str = "cluster.x-k8s.io/control-plane";
-/// Label: name of the control-plane object that made the Machine.
-pub const CONTROL_PLANE_NAME_LABEL: &str = "cluster.x-k8s.io/control-plane-name";
 /// Label: name of the MachineDeployment behind a Machine.
 pub const DEPLOYMENT_NAME_LABEL: &str = "cluster.x-k8s.io/deployment-name";
 /// Label: name of the MachineSet behind a Machine.
@@ -43,8 +39,6 @@ pub const PROVIDER_NAME: &str = "infrastructure-maas";
 pub const CONTRACT_V1BETA2_LABEL: &str = "cluster.x-k8s.io/v1beta2";
 /// CRD label: which of our API versions satisfy contract v1beta1.
 pub const CONTRACT_V1BETA1_LABEL: &str = "cluster.x-k8s.io/v1beta1";
-/// Label on objects that a ClusterClass made.
-pub const TOPOLOGY_OWNED_LABEL: &str = "topology.cluster.x-k8s.io/owned";
 
 /// Annotation: reconciling of this object stands still. Presence counts, any value.
 pub const PAUSED_ANNOTATION: &str = "cluster.x-k8s.io/paused";
@@ -52,10 +46,6 @@ pub const PAUSED_ANNOTATION: &str = "cluster.x-k8s.io/paused";
 pub const MANAGED_BY_ANNOTATION: &str = "cluster.x-k8s.io/managed-by";
 /// Annotation: name of the template an object was cloned from.
 pub const CLONED_FROM_NAME_ANNOTATION: &str = "cluster.x-k8s.io/cloned-from-name";
-/// Annotation: kind and group of the template an object was cloned from.
-pub const CLONED_FROM_GROUP_KIND_ANNOTATION: &str = "cluster.x-k8s.io/cloned-from-groupkind";
-/// Annotation on a Machine: its control plane, owner or a person wants it replaced.
-pub const REMEDIATE_MACHINE_ANNOTATION: &str = "cluster.x-k8s.io/remediate-machine";
 /// Annotation: `clusterctl move` waits while it is present.
 pub const BLOCK_MOVE_ANNOTATION: &str = "clusterctl.cluster.x-k8s.io/block-move";
 /// Annotation set by `clusterctl move` on the objects it is about to delete: nothing behind them may be released.
