@@ -1,9 +1,8 @@
-//! DNS resources, what name servers answer, and when (reference §5).
+//! DNS resources, and when their names are published (reference §5).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::form::Params;
@@ -12,14 +11,9 @@ use crate::region::Region;
 use crate::reply::{Answer, Reply};
 use crate::route::Call;
 use crate::state::{AllocType, DnsResource, Due, IpRow};
+use crate::zones::{Addresses, DEFAULT_TTL, canonical};
 
 impl Region {
-    /// Addresses that the region's name servers answer for a name at that time.
-    pub fn resolve(&mut self, now: Timestamp, fqdn: &str) -> BTreeSet<IpAddr> {
-        self.tick(now);
-        self.published.get(&canonical(fqdn)).cloned().unwrap_or_default()
-    }
-
     /// Names of all DNS resources, those without an address too, sorted.
     #[must_use]
     pub fn dns_names(&self) -> BTreeSet<String> {
@@ -287,6 +281,19 @@ impl Region {
         }
     }
 
+    /// A domain came, goes, or has another TTL: that changes its SOA record and every name in it.
+    pub(crate) fn touch_domain(&mut self, id: u64) {
+        let Some(domain) = self.domains.get(&id).map(|d| d.name.clone()) else {
+            return;
+        };
+        let resources = self.dns.values().filter(|r| r.domain == id).map(|r| self.resource_fqdn(r));
+        let machines = self.machines.values().filter(|m| m.domain == id).map(|m| self.fqdn(m));
+        let names: Vec<String> = resources.chain(machines).chain([domain]).collect();
+        for name in names {
+            self.touch_name(&name);
+        }
+    }
+
     fn touch_name(&mut self, fqdn: &str) {
         if self.dns_dirty.is_empty() {
             let after = self.durations.dns_publication;
@@ -295,34 +302,42 @@ impl Region {
         self.dns_dirty.insert(canonical(fqdn));
     }
 
-    /// Name servers load what is true now of the names that changed.
+    /// Name servers load what is true now of the domains, and of the names that changed.
     pub(crate) fn publish(&mut self) {
-        for name in std::mem::take(&mut self.dns_dirty) {
-            let mut answer: BTreeSet<IpAddr> = BTreeSet::new();
-            for resource in self.dns.values().filter(|r| canonical(&self.resource_fqdn(r)) == name) {
-                answer.extend(
-                    resource.ips.iter().filter_map(|id| self.ips.get(id)).filter(|r| !r.probing).filter_map(|r| r.ip),
-                );
-            }
-            let machine =
-                name.split('.').next().and_then(|host| self.by_hostname.get(host)).and_then(|id| self.machines.get(id));
-            if let Some(machine) = machine.filter(|m| canonical(&self.fqdn(m)) == name) {
-                answer.extend(self.machine_addresses(machine));
-            }
-            if answer.is_empty() {
-                self.published.remove(&name);
-            } else {
-                self.published.insert(name, answer);
-            }
+        let dirty = std::mem::take(&mut self.dns_dirty);
+        let changed = dirty.into_iter().map(|name| (name.clone(), self.addresses_of(&name))).collect();
+        // Of the others MAAS is no authority: it only forwards what is asked about them.
+        let own = self.domains.iter().filter(|(_, d)| d.authoritative);
+        let ttls: BTreeMap<String, u32> = own.map(|(id, d)| (canonical(&d.name), self.domain_ttl(*id))).collect();
+        let name_server = self.domains.get(&self.default_domain).map(|d| canonical(&d.name)).unwrap_or_default();
+        self.published.load(name_server, ttls, changed);
+    }
+
+    fn domain_ttl(&self, id: u64) -> u32 {
+        self.domains.get(&id).and_then(|d| d.ttl).unwrap_or(DEFAULT_TTL)
+    }
+
+    /// Address records that a canonical name has by the tables, of resources and a machine together.
+    fn addresses_of(&self, name: &str) -> Option<Addresses> {
+        let mut found: Vec<(u32, Vec<IpAddr>)> = Vec::new();
+        for resource in self.dns.values().filter(|r| canonical(&self.resource_fqdn(r)) == name) {
+            let rows = resource.ips.iter().filter_map(|id| self.ips.get(id)).filter(|r| !r.probing);
+            let ttl = resource.address_ttl.unwrap_or_else(|| self.domain_ttl(resource.domain));
+            found.push((ttl, rows.filter_map(|r| r.ip).collect()));
         }
+        let machine =
+            name.split('.').next().and_then(|host| self.by_hostname.get(host)).and_then(|id| self.machines.get(id));
+        if let Some(machine) = machine.filter(|m| canonical(&self.fqdn(m)) == name) {
+            found.push((self.domain_ttl(machine.domain), self.machine_addresses(machine)));
+        }
+        found.retain(|(_, all)| !all.is_empty());
+        // Records of one name and type have one TTL; where sources differ the shorter is the safe one.
+        let ttl = found.iter().map(|(ttl, _)| *ttl).min()?;
+        Some(Addresses { ttl, all: found.into_iter().flat_map(|(_, all)| all).collect() })
     }
 }
 
 enum Wanted {
     Row(u64),
     Ip(IpAddr),
-}
-
-fn canonical(fqdn: &str) -> String {
-    fqdn.trim_end_matches('.').to_ascii_lowercase()
 }

@@ -8,6 +8,7 @@ use crate::region::Region;
 use crate::state::{
     AllocType, Bmc, Disk, Domain, Due, Image, IpRow, Level, Machine, Place, PowerState, Subnet, Token, User,
 };
+use crate::zones::Zones;
 
 impl Region {
     /// A region with that inventory. Zones, pools, tags and domains that only machines name are added.
@@ -37,7 +38,7 @@ impl Region {
             by_ip: BTreeMap::new(),
             dns: BTreeMap::new(),
             dns_dirty: BTreeSet::new(),
-            published: BTreeMap::new(),
+            published: Zones::default(),
             events: VecDeque::new(),
             agenda: BTreeMap::new(),
             happenings: Vec::new(),
@@ -153,6 +154,7 @@ impl Region {
         }
         let id = self.next_id("domain");
         self.domains.insert(id, Domain { name: name.to_owned(), authoritative: true, ttl: None });
+        self.touch_domain(id);
         id
     }
 

@@ -2,18 +2,19 @@
 //!
 //! **What it is.** [`Region`] is a state machine without I/O and clock: [`Region::handle`] takes the time and an HTTP
 //! request and gives the HTTP response; [`Region::tick`] lets happen what is due. Same seed, same requests, same times:
-//! same answers, byte for byte. Two shells make it usable: [`SharedRegion`] is a `tower::Service` for clients in the
-//! same process, [`serve`] speaks HTTP/1.1 on a socket.
+//! same answers, byte for byte. Three shells make it usable: [`SharedRegion`] is a `tower::Service` for clients in the
+//! same process, [`serve`] speaks HTTP/1.1 on a socket, [`serve_dns`] answers DNS over UDP and TCP.
 //!
-//! **What it is not.** No name server, no DHCP, no images, no VM hosts, no API v3. Operations that a real region has
-//! and this one lacks are answered 501, counted in [`Region::unsimulated`], never faked. What runs on a deployed
+//! **What it is not.** No DHCP, no images, no VM hosts, no API v3. Operations that a real region has and this one lacks
+//! are answered 501, counted in [`Region::unsimulated`], never faked. The name server has the domains of the region, with
+//! A and AAAA records of machines and DNS resources: no reverse zones, no forwarding, no transfers. What runs on a deployed
 //! machine is somebody else's part: [`Region::take_happenings`] tells when a machine booted and with which user data.
 //!
 //! **How data flows.**
 //! ```text
 //! request ─► route ─► sign-in ─► handler ─► tables ─► reply
 //!                                   └► agenda ─► tick ─► tables, events, happenings ─► whoever simulates the machines
-//! knobs (methods of Region, or control endpoints) ─► tables          tables ─(after a while)─► published names ─► resolve
+//! knobs (methods of Region, or control endpoints) ─► tables          tables ─(after a while)─► published zones ─► look_up, DNS
 //! ```
 //!
 //! ```
@@ -72,6 +73,7 @@ mod inventory;
 mod knobs;
 mod life;
 mod machines;
+mod nameserver;
 mod net;
 mod places;
 mod region;
@@ -82,6 +84,7 @@ mod state;
 mod status;
 mod timeline;
 mod view;
+mod zones;
 
 pub use auth::FAKE_SECRET;
 pub use config::{
@@ -89,7 +92,9 @@ pub use config::{
     SubnetSpec, USER_KEY, UserSpec,
 };
 pub use knobs::{KnobError, KnobErrorKind, MachineState};
+pub use nameserver::serve_dns;
 pub use region::{Happening, Outage, Region, RequestRecord};
 pub use shell::{ClockFn, SharedRegion, ShellError, ShellErrorKind, serve};
 pub use state::Bmc;
 pub use status::Status;
+pub use zones::{NameAnswer, RecordKind, Zone};

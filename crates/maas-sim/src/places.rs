@@ -250,10 +250,15 @@ impl Region {
                         "(\"Cannot delete some instances of model 'Domain' because they are referenced through protected foreign keys: 'Node.domain', 'DNSResource.domain'.\")",
                     ));
                 }
+                self.touch_domain(id);
                 self.domains.remove(&id);
                 return Ok(Reply::no_content());
             }
-            "POST" => self.default_domain = id,
+            "POST" => {
+                self.default_domain = id;
+                // Name servers are called by the default domain.
+                self.touch_domain(id);
+            }
             "PUT" => {
                 let data = &call.form.data;
                 let ttl = parse_ttl(data, "ttl")?;
@@ -262,6 +267,7 @@ impl Region {
                     domain.authoritative =
                         data.last("authoritative").map_or(domain.authoritative, |_| data.checkbox("authoritative"));
                 }
+                self.touch_domain(id);
             }
             _ => {}
         }
@@ -288,6 +294,7 @@ impl Region {
         let id = self.next_id("domain");
         let authoritative = !data.has("authoritative") || data.checkbox("authoritative");
         self.domains.insert(id, Domain { name, authoritative, ttl });
+        self.touch_domain(id);
         Ok(self.domains.get(&id).map_or_else(Reply::null, |d| Reply::json(&self.domain_json(id, d))))
     }
 

@@ -12,6 +12,7 @@ use crate::Status;
 use crate::config::Durations;
 use crate::reply::Reply;
 use crate::state::{DnsResource, Domain, Due, Event, Image, IpRow, Level, Machine, Place, Step, Subnet, Token, User};
+use crate::zones::Zones;
 
 /// Something that happened to hardware, for whoever simulates what runs on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,7 +117,7 @@ pub struct Region {
     pub(crate) by_ip: BTreeMap<IpAddr, u64>,
     pub(crate) dns: BTreeMap<u64, DnsResource>,
     pub(crate) dns_dirty: BTreeSet<String>,
-    pub(crate) published: BTreeMap<String, BTreeSet<IpAddr>>,
+    pub(crate) published: Zones,
 
     pub(crate) events: VecDeque<Event>,
     pub(crate) agenda: BTreeMap<(Timestamp, u64), Due>,

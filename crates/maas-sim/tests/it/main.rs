@@ -7,6 +7,7 @@ mod clients;
 mod determinism;
 mod knobs;
 mod names;
+mod nameserver;
 mod replay;
 mod shells;
 mod stories;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use maas_sim::Config;
+use maas_sim::{Config, NameAnswer, RecordKind};
 use serde_json::Value;
 
 use crate::clients::{Lab, text};
@@ -127,4 +127,45 @@ fn people_without_rights_may_read_names_only() {
         let refused = lab.alice(method, &path, "fqdn=x.maas.sc");
         assert_eq!((refused.status().as_u16(), text(&refused).as_str()), (403, body), "{method}");
     }
+}
+
+#[test]
+fn a_domain_is_served_once_published_and_only_while_the_region_is_its_authority() {
+    let mut lab = Lab::new(Config::lab(1));
+    let authority = |lab: &mut Lab, name: &str| match lab.region.look_up(lab.now, name, RecordKind::Soa) {
+        NameAnswer::Authority(zone) => format!("{} {} {}", zone.name, zone.ttl, zone.name_server),
+        other => format!("{other:?}"),
+    };
+    let id = lab.ok("POST", "domains/", "name=Lab.Example&ttl=5")["id"].as_u64().unwrap();
+    assert_eq!(authority(&mut lab, "lab.example"), "NotOurs", "not published yet");
+    lab.wait(3);
+    assert_eq!(authority(&mut lab, "lab.example"), "lab.example 5 maas");
+    lab.ok("POST", &format!("domains/{id}/?op=set_default"), "");
+    lab.wait(3);
+    assert_eq!(authority(&mut lab, "maas"), "maas 30 lab.example");
+    for (method, form, expected) in [
+        ("PUT", "ttl=", "lab.example 30 maas"),
+        ("PUT", "authoritative=false", "NotOurs"),
+        ("PUT", "authoritative=true", "lab.example 30 maas"),
+        ("DELETE", "", "NotOurs"),
+    ] {
+        lab.ok("POST", "domains/0/?op=set_default", "");
+        lab.ok(method, &format!("domains/{id}/"), form);
+        lab.wait(3);
+        assert_eq!(authority(&mut lab, "lab.example"), expected, "{method} {form}");
+    }
+}
+
+#[test]
+fn a_name_shared_by_machine_and_resource_has_the_shorter_ttl() {
+    let mut lab = Lab::new(Config::lab(1));
+    let id = create(&mut lab, "name=node01&domain=maas&ip_addresses=10.10.1.1&address_ttl=0");
+    lab.wait(3);
+    let asked = |lab: &mut Lab| lab.region.look_up(lab.now, "node01.maas", RecordKind::A);
+    let NameAnswer::Addresses { ttl, addresses } = asked(&mut lab) else { panic!("no addresses") };
+    assert_eq!((ttl, addresses.len()), (0, 2));
+    lab.ok("DELETE", &format!("dnsresources/{id}/"), "");
+    assert_eq!(asked(&mut lab).ttl(), Some(0), "still published");
+    lab.wait(3);
+    assert_eq!(asked(&mut lab).ttl(), Some(30), "the machine's own");
 }
