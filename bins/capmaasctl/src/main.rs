@@ -24,7 +24,7 @@ struct Args {
 enum Command {
     /// Run a management cluster, a MAAS region, Cluster API's stand-in and the provider in one process, and apply a manifest.
     Sandbox(sandbox::Args),
-    /// Serve a simulated MAAS region.
+    /// Serve a simulated MAAS region: its API, knobs, and DNS on request.
     MaasSim(simulator::Args),
     /// List the machines of a MAAS region and which MaasMachine holds each.
     Machines(machines::Args),

@@ -1,9 +1,9 @@
 //! What a region consists of at the start: users, machines, places, networks, images, and how long things take.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -344,7 +344,7 @@ impl Default for Config {
             pools: Vec::new(),
             tags: Vec::new(),
             domains: vec!["maas".to_owned()],
-            subnets: vec![lab_subnet()],
+            subnets: vec![Block::LAB.subnet()],
             images: default_images(),
             durations: Durations::default(),
         }
@@ -356,14 +356,43 @@ pub const ADMIN_KEY: &str = "LabConsumerA000000:LabTokenKeyA000000:LabTokenSecre
 /// API key of user `alice`, who is no administrator, in [`Config::default`] and [`Config::lab`].
 pub const USER_KEY: &str = "LabConsumerB000000:LabTokenKeyB000000:LabTokenSecretB00000000000000000";
 
-fn lab_subnet() -> SubnetSpec {
-    let ip = |b, c, d| IpAddr::from([10, b, c, d]);
-    SubnetSpec {
-        name: "lab-net".to_owned(),
-        cidr: IpNet::new_assert(ip(10, 0, 0), 16),
-        gateway: Some(ip(10, 0, 1)),
-        dynamic: Some((ip(10, 192, 0), ip(10, 255, 254))),
-        reserved: Some((ip(10, 0, 2), ip(10, 0, 9))),
+/// How the lab's subnet uses its addresses: gateway, eight reserved ones, those for deployed machines; the last quarter
+/// is the dynamic range, where machines were seen while commissioning.
+#[derive(Clone, Copy)]
+struct Block(Ipv4Net);
+
+impl Block {
+    const LAB: Self = Self(Ipv4Net::new_assert(Ipv4Addr::new(10, 10, 0, 0), 16));
+
+    /// The number of the broadcast address.
+    fn broadcast(self) -> u32 {
+        u32::MAX >> self.0.prefix_len()
+    }
+
+    /// The number of the dynamic range's first address.
+    fn dynamic(self) -> u32 {
+        self.broadcast() / 4 * 3 + 3
+    }
+
+    fn at(self, number: u32) -> IpAddr {
+        // Numbers are below the size of the block, so they touch none of its bits.
+        IpAddr::from(Ipv4Addr::from(u32::from(self.0.network()) | number))
+    }
+
+    fn subnet(self) -> SubnetSpec {
+        SubnetSpec {
+            name: "lab-net".to_owned(),
+            cidr: IpNet::V4(self.0.trunc()),
+            gateway: Some(self.at(1)),
+            dynamic: Some((self.at(self.dynamic()), self.at(self.broadcast() - 1))),
+            reserved: Some((self.at(2), self.at(9))),
+        }
+    }
+
+    /// Where the n-th machine was seen. Beyond the last they are seen twice, as under DHCP.
+    fn observed(self, n: usize) -> IpAddr {
+        let room = (self.broadcast() - self.dynamic()).min(16_000);
+        self.at(self.dynamic() + u32::try_from(n).unwrap_or(u32::MAX) % room)
     }
 }
 
@@ -392,6 +421,33 @@ impl Config {
     /// fourth machine is in `zone-a`, every eighth in `zone-b`, the rest in `default`.
     #[must_use]
     pub fn lab(machines: usize) -> Self {
+        Self::laid_out(machines, Block::LAB)
+    }
+
+    /// The same lab with its subnet, ranges and observed addresses in another block than `10.10.0.0/16`, e.g.
+    /// `127.10.0.0/16`: there every machine's address is one of this computer's own, that programs can listen on.
+    ///
+    /// The first address is the gateway's; the next eight are reserved, so that nothing of MAAS takes them; the last
+    /// quarter is the dynamic range.
+    ///
+    /// ```
+    /// let config = maas_sim::Config::lab_in(3, "127.10.0.0/16".parse()?)?;
+    /// let subnet = &config.subnets[0];
+    /// assert_eq!(subnet.reserved, Some(("127.10.0.2".parse()?, "127.10.0.9".parse()?)));
+    /// assert_eq!(config.machines[0].observed_ip, Some("127.10.192.1".parse()?));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A block that is not IPv4, or has other than 8 to 24 bits of prefix.
+    pub fn lab_in(machines: usize, block: IpNet) -> Result<Self, ConfigError> {
+        match block {
+            IpNet::V4(block) if (8..=24).contains(&block.prefix_len()) => Ok(Self::laid_out(machines, Block(block))),
+            other => Err(ConfigError::Inconsistent(format!("subnet {other}: the lab takes IPv4 from /8 to /24"))),
+        }
+    }
+
+    fn laid_out(machines: usize, block: Block) -> Self {
         let place = |name: &str| PlaceSpec { name: name.to_owned(), description: String::new() };
         let width = machines.to_string().len().max(2);
         let machines = (1..=machines)
@@ -401,11 +457,9 @@ impl Config {
                     4 => "zone-a",
                     _ => "default",
                 };
-                let low = u32::try_from(n).unwrap_or(u32::MAX) % 16_000;
-                let observed = IpAddr::from(std::net::Ipv4Addr::from(0x0a0a_c000_u32 + low));
                 MachineSpec {
                     zone: zone.to_owned(),
-                    observed_ip: Some(observed),
+                    observed_ip: Some(block.observed(n)),
                     ..MachineSpec::named(format!("node{n:0width$}"))
                 }
             })
@@ -414,6 +468,7 @@ impl Config {
             machines,
             zones: vec![place("default"), place("zone-a"), place("zone-b")],
             domains: vec!["maas".to_owned(), "maas.sc".to_owned()],
+            subnets: vec![block.subnet()],
             ..Self::default()
         }
     }
@@ -476,5 +531,39 @@ impl Config {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lab_lies_in_the_block_it_is_given() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        for (block, gateway, reserved, dynamic, last, seen) in [
+            ("10.10.0.0/16", "10.10.0.1", "10.10.0.2", "10.10.192.0", "10.10.255.254", "10.10.192.7"),
+            ("127.10.0.0/16", "127.10.0.1", "127.10.0.2", "127.10.192.0", "127.10.255.254", "127.10.192.7"),
+            ("127.10.3.9/16", "127.10.0.1", "127.10.0.2", "127.10.192.0", "127.10.255.254", "127.10.192.7"),
+            ("192.0.2.0/24", "192.0.2.1", "192.0.2.2", "192.0.2.192", "192.0.2.254", "192.0.2.199"),
+            ("127.0.0.0/8", "127.0.0.1", "127.0.0.2", "127.192.0.0", "127.255.255.254", "127.192.0.7"),
+        ] {
+            let config = Config::lab_in(300, block.parse().unwrap()).unwrap();
+            let subnet = &config.subnets[0];
+            assert_eq!(subnet.gateway, Some(ip(gateway)), "{block}");
+            assert_eq!(subnet.reserved.unwrap().0, ip(reserved), "{block}");
+            assert_eq!(subnet.dynamic, Some((ip(dynamic), ip(last))), "{block}");
+            let observed = |n: usize| config.machines[n].observed_ip.unwrap();
+            assert_eq!(observed(6), ip(seen), "{block}");
+            for n in 0..config.machines.len() {
+                assert!(ip(dynamic) <= observed(n) && observed(n) <= ip(last), "{block}: {}", observed(n));
+            }
+        }
+        let (lab, same) = (Config::lab(9), Config::lab_in(9, "10.10.0.0/16".parse().unwrap()).unwrap());
+        assert_eq!(format!("{lab:?}"), format!("{same:?}"));
+        for block in ["2001:db8::/64", "10.0.0.0/25", "0.0.0.0/0"] {
+            let error = Config::lab_in(1, block.parse().unwrap()).unwrap_err();
+            assert_eq!(error.kind(), ConfigErrorKind::Inconsistent, "{block}");
+        }
     }
 }

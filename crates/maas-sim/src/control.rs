@@ -27,7 +27,7 @@
 //! | `POST /MAAS/sim/domains` | `{"name": "lab.example"}` | |
 //! | `GET /MAAS/sim/dns` | | `{"names": []}` of all DNS resources |
 //! | `POST /MAAS/sim/dns` | `{"fqdn": "x.maas", "addresses": ["10.0.0.1"]}` | `{"id"}` |
-//! | `GET /MAAS/sim/resolve?name=x.maas` | | `{"addresses": []}` |
+//! | `GET /MAAS/sim/resolve?name=x.maas` | | `{"addresses": [], "ttl"}`: for how many seconds that may be kept, also that there are none; null outside of our domains |
 //! | `POST /MAAS/sim/tick` | | `{"now", "next"}` |
 
 use std::net::IpAddr;
@@ -43,6 +43,7 @@ use crate::form::Params;
 use crate::knobs::{KnobError, KnobErrorKind, MachineState};
 use crate::region::{Outage, Region};
 use crate::state::Bmc;
+use crate::zones::RecordKind;
 
 /// Where control endpoints live.
 pub const PREFIX: &str = "/MAAS/sim/";
@@ -92,7 +93,11 @@ fn answer(region: &mut Region, now: Timestamp, request: &Request<Bytes>) -> Resu
         ("GET", ["dns"]) => Ok(json!({"names": region.dns_names()})),
         ("GET", ["resolve"]) => {
             let query = Params::urlencoded(request.uri().query().unwrap_or("").as_bytes());
-            Ok(json!({"addresses": region.resolve(now, query.last("name").unwrap_or(""))}))
+            let name = query.last("name").unwrap_or("");
+            let addresses = region.resolve(now, name);
+            // Both families of a name have one TTL; where there are none of either, the answers are negative alike.
+            let kind = if addresses.iter().any(IpAddr::is_ipv4) { RecordKind::A } else { RecordKind::Aaaa };
+            Ok(json!({"addresses": addresses, "ttl": region.look_up(now, name, kind).ttl()}))
         }
         ("POST", ["machines"]) => {
             let spec: MachineSpec = serde_json::from_value(body).map_err(|e| KnobError::Invalid(format!("body: {e}")))?;

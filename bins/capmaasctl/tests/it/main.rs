@@ -3,7 +3,7 @@
 // Helpers of tests are tests, too; the lint only knows functions marked so.
 #![allow(clippy::unwrap_used)]
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -154,6 +154,52 @@ fn a_region_alone_is_open_to_machines() {
     let env = env.iter().filter_map(|line| line.split_once('='));
     let machines = good(capmaasctl(&["machines", "--zone", "default"]).envs(env).output().unwrap());
     assert!(machines.contains("node01") && machines.contains("Ready"), "{machines}");
+}
+
+/// A DNS question for the A records of a name, in its wire form.
+fn question(name: &str) -> Vec<u8> {
+    let mut bytes = vec![7, 7, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in name.split('.') {
+        bytes.push(label.len().try_into().unwrap());
+        bytes.extend(label.as_bytes());
+    }
+    bytes.extend([0, 0, 1, 0, 1]);
+    bytes
+}
+
+#[test]
+fn a_region_on_loopback_addresses_answers_dns_on_one_port_of_both_transports() {
+    let args = ["maas-sim", "--listen", "127.0.0.1:0", "--subnet", "127.10.0.0/16", "--dns-listen", "127.10.0.2:0"];
+    let mut region = Running(capmaasctl(&args).stdout(Stdio::piped()).spawn().unwrap());
+    let lines = BufReader::new(region.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let lines: Vec<_> = lines.take(3).collect();
+    let at: std::net::SocketAddr = lines[2].strip_prefix("MAAS_DNS=").unwrap().parse().unwrap();
+    assert_eq!(at.ip().to_string(), "127.10.0.2");
+
+    let asked = question("node01.maas");
+    let limit = Some(std::time::Duration::from_secs(20));
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    udp.set_read_timeout(limit).unwrap();
+    udp.send_to(&asked, at).unwrap();
+    let mut answer = [0; 512];
+    let length = udp.recv(&mut answer).unwrap();
+    // Its only answer ends with the address.
+    assert_eq!((answer[7], &answer[length - 4..length]), (1, &[127, 10, 192, 1][..]));
+
+    let mut tcp = std::net::TcpStream::connect(at).unwrap();
+    tcp.set_read_timeout(limit).unwrap();
+    tcp.write_all(&[&[0, asked.len().try_into().unwrap()], asked.as_slice()].concat()).unwrap();
+    let mut framed = vec![0; length + 2];
+    tcp.read_exact(&mut framed).unwrap();
+    assert_eq!(&framed[2..], &answer[..length]);
+}
+
+#[test]
+fn flags_of_a_region_that_do_not_go_together_are_refused() {
+    let output = capmaasctl(&["maas-sim", "--subnet", "127.10.0.0/16", "--inventory", "x.yaml"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    let err = bad(capmaasctl(&["maas-sim", "--subnet", "2001:db8::/64"]).output().unwrap());
+    assert!(err.contains("--subnet") && err.contains("IPv4"), "{err}");
 }
 
 #[test]

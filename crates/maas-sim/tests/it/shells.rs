@@ -121,6 +121,15 @@ async fn http_serves_the_api_and_the_controls() {
         (shown["status"].as_str(), shown["locked"].as_bool(), shown["owner"].as_str()),
         (Some("rescue_mode"), Some(true), Some("alice"))
     );
+    for (name, addresses, ttl) in [
+        ("node01.maas", serde_json::json!(["10.10.192.1"]), Some(30)),
+        ("none.maas", serde_json::json!([]), Some(30)),
+        ("maas.io", serde_json::json!([]), None),
+    ] {
+        let found = body(client.request(control("GET", &format!("resolve?name={name}"), "")).await.unwrap()).await;
+        assert_eq!((&found["addresses"], found["ttl"].as_u64()), (&addresses, ttl), "{name}");
+        assert!(found.as_object().unwrap().contains_key("ttl"), "{found}");
+    }
     let counters = body(client.request(control("GET", "counters", "")).await.unwrap()).await;
     assert_eq!((counters["reads"].as_u64(), counters["writes"].as_u64()), (Some(2), Some(0)));
     assert_eq!(
