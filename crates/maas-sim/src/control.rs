@@ -19,6 +19,7 @@
 //! | `POST /MAAS/sim/machines/{m}/lock` | `{"locked": true}` | |
 //! | `POST /MAAS/sim/machines/{m}/status` | `{"status": "rescue_mode"}` | |
 //! | `POST /MAAS/sim/machines/{m}/owner` | `{"owner": "alice" \| null}` | |
+//! | `POST /MAAS/sim/machines/{m}/clear-marks` | | |
 //! | `POST /MAAS/sim/region` | `{"outage": "none" \| "unavailable" \| "refuse"}` | |
 //! | `POST /MAAS/sim/users/{u}` | `{"admin": false}` | |
 //! | `POST /MAAS/sim/users/{u}/keys` | `{"key": "a:b:c"}` | |
@@ -115,6 +116,7 @@ fn answer(region: &mut Region, now: Timestamp, request: &Request<Bytes>) -> Resu
                     region.set_status(now, name, status)?;
                 }
                 "owner" => region.set_owner(now, name, body["owner"].as_str())?,
+                "clear-marks" => region.clear_marks(now, name)?,
                 other => return Err(KnobError::Invalid(format!("no control {other}"))),
             }
             Ok(json!({}))

@@ -211,6 +211,21 @@ impl Region {
         Ok(())
     }
 
+    /// Takes workload annotations and the marker of allocate off the machine, so that it looks as if another program had
+    /// deployed it.
+    ///
+    /// # Errors
+    /// No such machine.
+    pub fn clear_marks(&mut self, now: Timestamp, machine: &str) -> Result<(), KnobError> {
+        self.tick(now);
+        let id = self.locate(machine)?;
+        if let Some(m) = self.machine_mut(id) {
+            m.agent_name.clear();
+            m.owner_data.clear();
+        }
+        Ok(())
+    }
+
     /// Puts a new machine into the inventory; answers its `system_id`.
     ///
     /// # Errors

@@ -84,6 +84,18 @@ fn a_release_wipes_the_agent_name_first_and_the_annotations_last() {
 }
 
 #[test]
+fn a_machine_without_marks_looks_like_another_programs_deployment() {
+    let mut lab = Lab::new(Config::lab(1));
+    let id = lab.deployed("agent_name=t");
+    lab.ok("POST", &format!("machines/{id}/?op=set_owner_data"), "capmaas.cluster=c1");
+    lab.region.clear_marks(lab.now, &id).unwrap();
+    assert_eq!(lab.ok("GET", "machines/?agent_name=t", ""), serde_json::json!([]));
+    let machine = lab.machine(&id);
+    assert_eq!((machine["status_name"].as_str(), machine["owner"].as_str()), (Some("Deployed"), Some("admin")));
+    assert_eq!(machine["owner_data"], serde_json::json!({}));
+}
+
+#[test]
 fn release_ends_within_the_request_when_power_is_off_or_manual() {
     let mut config = Config::lab(1);
     config.machines.push(MachineSpec { power_type: "manual".to_owned(), ..MachineSpec::named("hand") });
