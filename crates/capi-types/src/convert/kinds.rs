@@ -276,6 +276,17 @@ impl Document<'_> {
                 "without a selector it would not find its machines",
             );
         }
+        let labels = self.value["spec"]["selector"]["matchLabels"].as_object();
+        let whole_cluster = labels.is_some_and(|labels| labels.keys().eq([CLUSTER_NAME_LABEL]));
+        if whole_cluster && self.value["spec"]["selector"]["matchExpressions"].is_null() && !name.is_empty() {
+            *self.slot("/spec/selector/matchLabels")? = json!({CLUSTER_NAME_LABEL: cluster, name_label: name});
+            self.changed(
+                "/spec/selector/matchLabels",
+                format!("added {name_label}"),
+                "the cluster's name alone matches every machine of the cluster, the control plane's too, whose troubles this \
+                 object would report as its own",
+            );
+        }
         let mut wanted: Map<String, Value> =
             self.value["spec"]["selector"]["matchLabels"].as_object().cloned().unwrap_or_default();
         if !cluster.is_empty() {

@@ -53,7 +53,8 @@ fn the_article_manifest_becomes_current_and_every_change_is_explained() {
             "changed 6 apiVersion: cluster.x-k8s.io/v1alpha3 became cluster.x-k8s.io/v1beta2",
             "changed 6 spec.template.spec.bootstrap.configRef: apiVersion bootstrap.cluster.x-k8s.io/v1alpha3 became apiGroup bootstrap.cluster.x-k8s.io",
             "changed 6 spec.template.spec.infrastructureRef: apiVersion infrastructure.cluster.x-k8s.io/v1alpha3 became apiGroup infrastructure.cluster.x-k8s.io",
-            "changed 6 spec.template.metadata.labels: added cluster.x-k8s.io/cluster-name",
+            "changed 6 spec.selector.matchLabels: added cluster.x-k8s.io/deployment-name",
+            "changed 6 spec.template.metadata.labels: added cluster.x-k8s.io/cluster-name, cluster.x-k8s.io/deployment-name",
             "changed 6 spec.template.spec.version: 1.19.12 became v1.19.12",
             "warning 6 spec.template.spec.version: v1.19.12 is older than v1.22.0",
             "changed 7 apiVersion: bootstrap.cluster.x-k8s.io/v1alpha3 became bootstrap.cluster.x-k8s.io/v1beta2",
@@ -223,6 +224,18 @@ fn errors_name_document_object_field_and_fix() {
     }
     let option = convert("", &Options { kubernetes_version: Some("newest".into()) }).unwrap_err();
     assert_eq!(option.kind(), ConvertErrorKind::Version);
+}
+
+#[test]
+fn a_selector_that_matches_the_whole_cluster_is_narrowed_to_the_deployments_own_machines() {
+    let text = "apiVersion: cluster.x-k8s.io/v1alpha4\nkind: MachineDeployment\nmetadata: {name: d}\n\
+                spec: {clusterName: c, selector: {matchLabels: {cluster.x-k8s.io/cluster-name: c}}, \
+                template: {spec: {clusterName: c}}}\n";
+    let converted = convert(text, &Options::default()).unwrap();
+    let spec = converted.documents[0]["spec"].clone();
+    let wanted = serde_json::json!({"cluster.x-k8s.io/cluster-name": "c", "cluster.x-k8s.io/deployment-name": "d"});
+    assert_eq!(spec["selector"]["matchLabels"], wanted);
+    assert_eq!(spec["template"]["metadata"]["labels"], wanted);
 }
 
 #[test]
