@@ -21,8 +21,9 @@ use maas_sim::{Happening, SharedRegion};
 use serde_json::json;
 use tokio::sync::watch;
 
-use self::kubelet::{is_on, is_ready, node, node_conditions};
-pub use self::user_data::{Kubeadm, MetaData, Registration, UserDataError, UserDataErrorKind};
+use self::kubelet::{is_on, is_ready};
+pub use self::kubelet::{node, node_conditions};
+pub use self::user_data::{CloudInit, Kubeadm, MetaData, Registration, UserDataError, UserDataErrorKind};
 use crate::workload::{ClusterKey, Workloads};
 
 /// How long things take on a machine, in policy time, and who misbehaves.

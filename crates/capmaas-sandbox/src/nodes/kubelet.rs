@@ -23,7 +23,8 @@ pub(super) fn is_on(node: &Node, system_id: &str) -> bool {
     info.is_some_and(|info| info.machine_id == system_id)
 }
 
-pub(super) fn node_conditions(alive: bool, now: Timestamp) -> Value {
+/// The conditions that a kubelet reports, or that the node controller sets when it hears nothing from one.
+pub fn node_conditions(alive: bool, now: Timestamp) -> Value {
     let one = |kind: &str, good: &str, reason: &str, message: &str| {
         let (status, reason, message) = if alive {
             (good, reason, message)
@@ -43,7 +44,8 @@ pub(super) fn node_conditions(alive: bool, now: Timestamp) -> Value {
     ])
 }
 
-pub(super) fn node(id: &str, addresses: &[IpAddr], command: &Kubeadm, version: &str, now: Timestamp) -> Value {
+/// The Node that kubeadm and kubelet make of the machine `id` (MAAS's system_id), with its status.
+pub fn node(id: &str, addresses: &[IpAddr], command: &Kubeadm, version: &str, now: Timestamp) -> Value {
     let registration = command.registration();
     let mut labels = json!({
         "kubernetes.io/hostname": registration.name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64",

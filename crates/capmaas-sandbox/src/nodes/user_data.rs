@@ -107,7 +107,14 @@ pub enum Kubeadm {
     },
 }
 
-impl Kubeadm {
+/// What cloud-init leaves on the disk, and the commands that it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloudInit {
+    files: BTreeMap<String, String>,
+    commands: Vec<String>,
+}
+
+impl CloudInit {
     /// Reads user data as a machine with this metadata would.
     pub fn read(user_data: &[u8], meta: &MetaData) -> Result<Self, UserDataError> {
         let text = unpack(user_data)?;
@@ -123,13 +130,35 @@ impl Kubeadm {
         for file in config.write_files {
             files.insert(file.path.clone(), file.decoded()?);
         }
-        let commands = config.runcmd.iter().map(Command::line);
-        let kubeadm = commands.into_iter().find(|c| c.contains("kubeadm init") || c.contains("kubeadm join"));
-        let kubeadm =
-            kubeadm.ok_or_else(|| UserDataError::Kubeadm("runcmd has neither kubeadm init nor kubeadm join".into()))?;
+        Ok(Self { files, commands: config.runcmd.iter().map(Command::line).collect() })
+    }
+
+    /// A file by its path.
+    pub fn file(&self, path: &str) -> Option<&str> {
+        self.files.get(path).map(String::as_str)
+    }
+
+    /// The command that calls kubeadm, and path and text of the file with its configuration.
+    fn kubeadm_file(&self) -> Result<(&str, &str, &str), UserDataError> {
+        let wrong = UserDataError::Kubeadm;
+        let kubeadm = self.commands.iter().find(|c| c.contains("kubeadm init") || c.contains("kubeadm join"));
+        let kubeadm = kubeadm.ok_or_else(|| wrong("runcmd has neither kubeadm init nor kubeadm join".into()))?;
         let mut words = kubeadm.split_whitespace().skip_while(|w| *w != "--config");
-        let path = words.nth(1).ok_or_else(|| UserDataError::Kubeadm(format!("no --config in {kubeadm:?}")))?;
-        let yaml = files.get(path).ok_or_else(|| UserDataError::Kubeadm(format!("{path} is not among write_files")))?;
+        let path = words.nth(1).ok_or_else(|| wrong(format!("no --config in {kubeadm:?}")))?;
+        let yaml = self.file(path).ok_or_else(|| wrong(format!("{path} is not among write_files")))?;
+        Ok((kubeadm, path, yaml))
+    }
+
+    /// The `ClusterConfiguration` that kubeadm is given, as it was delivered.
+    pub fn cluster_configuration(&self) -> Option<&str> {
+        let (_, _, yaml) = self.kubeadm_file().ok()?;
+        let mut documents = yaml.split("---\n");
+        documents.find(|document| document.lines().any(|line| line.trim_end() == "kind: ClusterConfiguration"))
+    }
+
+    /// What kubeadm is told to do.
+    pub fn kubeadm(&self, meta: &MetaData) -> Result<Kubeadm, UserDataError> {
+        let (kubeadm, path, yaml) = self.kubeadm_file()?;
         let documents: Vec<Document> = serde_saphyr::from_multiple(yaml)
             .map_err(|e| UserDataError::Yaml { file: path.to_owned(), why: first_line(&e) })?;
         let find = |kind: &str| {
@@ -158,6 +187,13 @@ impl Kubeadm {
             control_plane: join.control_plane.is_some(),
             registration: join.node_registration.read(meta),
         })
+    }
+}
+
+impl Kubeadm {
+    /// What kubeadm does with user data on a machine with this metadata.
+    pub fn read(user_data: &[u8], meta: &MetaData) -> Result<Self, UserDataError> {
+        CloudInit::read(user_data, meta)?.kubeadm(meta)
     }
 
     /// What becomes of the Node.
