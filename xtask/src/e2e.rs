@@ -10,14 +10,21 @@ mod article;
 mod binaries;
 mod certificates;
 mod child;
+mod cluster;
+mod health;
 mod http;
 mod input;
 mod kubectl;
 mod life;
+mod namespace;
 mod patience;
 mod plane;
 mod rights;
 mod simulator;
+mod story;
+mod takeover;
+mod topology;
+mod trouble;
 mod world;
 
 use std::fs;
@@ -51,21 +58,53 @@ struct Scenario {
     name: &'static str,
     /// Part of the smoke test.
     smoke: bool,
+    /// Rows that make what this one looks at.
+    after: &'static [&'static str],
     play: fn(&mut World) -> Result<()>,
 }
 
+/// A row of the smoke test.
+const fn smoke(name: &'static str, after: &'static [&'static str], play: fn(&mut World) -> Result<()>) -> Scenario {
+    Scenario { name, smoke: true, after, play }
+}
+
+/// A row that runs with `--all`.
+const fn more(name: &'static str, after: &'static [&'static str], play: fn(&mut World) -> Result<()>) -> Scenario {
+    Scenario { name, smoke: false, after, play }
+}
+
 /// In the order in which they run.
-const SCENARIOS: [Scenario; 10] = [
-    Scenario { name: "init", smoke: true, play: world::init },
-    Scenario { name: "rights", smoke: true, play: rights::rights },
-    Scenario { name: "article", smoke: true, play: article::article },
-    Scenario { name: "template-immutable", smoke: true, play: input::template_immutable },
-    Scenario { name: "unknown-field", smoke: true, play: input::unknown_field },
-    Scenario { name: "bad-dns-domain", smoke: true, play: input::bad_dns_domain },
-    Scenario { name: "delete", smoke: true, play: life::delete },
-    Scenario { name: "pause", smoke: false, play: life::pause_and_resume },
-    Scenario { name: "restart", smoke: false, play: life::restart },
-    Scenario { name: "settled", smoke: false, play: life::settled },
+const SCENARIOS: &[Scenario] = &[
+    smoke("init", &[], world::init),
+    smoke("rights", &[], rights::rights),
+    smoke("article", &[], article::article),
+    smoke("template-immutable", &[], input::template_immutable),
+    smoke("unknown-field", &[], input::unknown_field),
+    smoke("bad-dns-domain", &[], input::bad_dns_domain),
+    smoke("generate", &[], story::generate),
+    smoke("scale-workers", &["generate"], story::scale_workers),
+    smoke("move", &["generate", "scale-workers"], story::moved),
+    smoke("delete-cluster", &["generate", "scale-workers", "move"], story::delete_story),
+    more("delete", &[], life::delete),
+    more("pause", &[], life::pause_and_resume),
+    more("restart", &[], life::restart),
+    more("settled", &[], life::settled),
+    more("rotate-credentials", &[], trouble::rotate_credentials),
+    more("delete-without-maas", &[], trouble::delete_without_maas),
+    more("delete-without-key", &[], trouble::delete_without_credentials),
+    more("delete-without-data", &[], trouble::delete_without_bootstrap),
+    more("two-namespaces", &[], story::two_namespaces),
+    more("move-midway", &[], story::moved_midway),
+    more("takeover", &[], takeover::by_apply),
+    more("upgrade-provider", &[], takeover::by_upgrade),
+    more("topology", &[], topology::topology),
+    more("health", &[], health::make),
+    more("worker-power", &["health"], health::worker_power),
+    more("control-plane-power", &["health"], health::control_plane_power),
+    more("upgrade", &["health"], health::upgrade),
+    more("health-end", &["health"], health::end),
+    more("scale-control-plane", &[], story::scale_control_plane),
+    more("replace-first", &["scale-control-plane"], story::replace_first),
 ];
 
 /// Runs what the flags ask for; an error is told without a back trace, which says nothing about what is missing.
@@ -79,8 +118,14 @@ pub(crate) fn run(root: &Path, options: &Options) -> ExitCode {
 /// Builds, starts, plays, reports; whatever was started is gone afterwards.
 fn played(root: &Path, options: &Options) -> Result<ExitCode> {
     let chosen = chosen(options)?;
-    let binaries = Binaries::build(root)?;
+    if !namespace::entered() {
+        // Builds need the network of outside.
+        Binaries::build(root)?;
+        namespace::enter()?;
+    }
+    let binaries = Binaries::find(root)?;
     let folder = new_folder(&root.join("target/e2e"))?;
+    namespace::furnish(&folder, &[simulator::NAME_SERVER])?;
     let watch = Watch::start();
     let mut world = World::start(binaries, root, &folder).inspect_err(|_| told_logs(&folder))?;
     let start = watch.seconds();
@@ -88,8 +133,19 @@ fn played(root: &Path, options: &Options) -> Result<ExitCode> {
 
     let mut rows = Vec::new();
     let mut failed = false;
+    let mut missing: Vec<&str> = Vec::new();
     for scenario in &chosen {
-        let row = play(&mut world, scenario);
+        let lost = scenario.after.iter().find(|name| missing.contains(name));
+        let row = match lost {
+            None => play(&mut world, scenario),
+            Some(lost) => {
+                println!("{:<20} FAILED   0.0 s  {lost} failed", scenario.name);
+                json!({"name": scenario.name, "passed": false, "error": format!("{lost} failed")})
+            }
+        };
+        if row["passed"] != true {
+            missing.push(scenario.name);
+        }
         let passed = row["passed"] == true;
         failed |= !passed;
         if !passed && !options.keep {
@@ -117,7 +173,8 @@ fn played(root: &Path, options: &Options) -> Result<ExitCode> {
         told_logs(&folder);
     }
     if options.keep {
-        println!("export KUBECONFIG={}\n{}\nCtrl-C ends it", world.plane.kubeconfig.display(), world.sim.endpoint);
+        println!("{} kubectl --kubeconfig {} get clusters -A", namespace::way_in(), world.plane.kubeconfig.display());
+        println!("MAAS: {} (from inside)\nCtrl-C ends it", world.sim.endpoint);
         // The signal ends this process, and with it the kernel ends all others.
         loop {
             pause(Duration::from_secs(60));
@@ -135,7 +192,7 @@ fn told_logs(folder: &Path) {
     println!("logs: {}", folder.display());
 }
 
-/// What the flags ask for; `init` comes first always, nothing works without.
+/// What the flags ask for, with what it builds on; `init` comes first always, nothing works without.
 fn chosen(options: &Options) -> Result<Vec<&'static Scenario>> {
     for name in &options.only {
         if !SCENARIOS.iter().any(|scenario| scenario.name == name) {
@@ -143,9 +200,14 @@ fn chosen(options: &Options) -> Result<Vec<&'static Scenario>> {
             bail!("no scenario {name}; there are: {}", names.join(", "));
         }
     }
+    let needed = |name: &str| {
+        let asked =
+            |only: &String| SCENARIOS.iter().any(|s| s.name == only && (s.name == name || s.after.contains(&name)));
+        options.only.iter().any(asked)
+    };
     let wanted = |scenario: &&Scenario| match options.only.as_slice() {
         [] => options.all || scenario.smoke,
-        only => scenario.name == "init" || only.iter().any(|name| name == scenario.name),
+        _ => scenario.name == "init" || needed(scenario.name),
     };
     Ok(SCENARIOS.iter().filter(wanted).collect())
 }
@@ -204,6 +266,7 @@ mod tests {
     #[test]
     fn init_comes_first_whatever_is_chosen() {
         assert_eq!(names(&["restart"], false).unwrap(), ["init", "restart"]);
+        assert_eq!(names(&["replace-first"], false).unwrap(), ["init", "scale-control-plane", "replace-first"]);
         assert_eq!(names(&[], true).unwrap().len(), SCENARIOS.len());
         let smoke = names(&[], false).unwrap();
         assert!(smoke.starts_with(&["init", "rights"]) && smoke.len() < SCENARIOS.len(), "{smoke:?}");

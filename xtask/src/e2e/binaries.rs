@@ -7,6 +7,9 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 
+/// The Go module of the real components.
+const MODULE: &str = "tests/controlplane";
+
 /// Name under which a binary is kept, and its package.
 const COMPONENTS: [(&str, &str); 7] = [
     ("etcd", "go.etcd.io/etcd/server/v3"),
@@ -17,6 +20,9 @@ const COMPONENTS: [(&str, &str); 7] = [
     ("capi-bootstrap", "sigs.k8s.io/cluster-api/bootstrap/kubeadm"),
     ("capi-control-plane", "sigs.k8s.io/cluster-api/controlplane/kubeadm"),
 ];
+
+/// Programs of ours in the Go module, for what a library there speaks already; see `simulated-machines` in `tests`.
+const GO_OF_OURS: [&str; 2] = ["kubelet", "etcdjoin"];
 
 /// Where everything lies, and which versions it has.
 pub(super) struct Binaries {
@@ -36,9 +42,16 @@ pub(super) struct Binaries {
 
 impl Binaries {
     /// Builds what is not built, after naming everything that this machine lacks.
-    pub(super) fn build(root: &Path) -> Result<Self> {
+    pub(super) fn build(root: &Path) -> Result<()> {
+        let found = Self::find(root)?;
+        build_components(&root.join(MODULE), &found.components, &found.kubernetes, &found.cluster_api)?;
+        build_ours(root)
+    }
+
+    /// Where everything lies that was built.
+    pub(super) fn find(root: &Path) -> Result<Self> {
         let kubectl = tools()?;
-        let module = root.join("tests/controlplane");
+        let module = root.join(MODULE);
         let read = |name: &str| {
             let path = module.join(name);
             fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
@@ -47,17 +60,21 @@ impl Binaries {
         let kubernetes = version(&manifest, "k8s.io/kubernetes")?;
         let cluster_api = version(&manifest, "sigs.k8s.io/cluster-api")?;
         let components = root.join("target/controlplane").join(digest(&[&manifest, &sums])).join("bin");
-        build_components(&module, &components, &kubernetes, &cluster_api)?;
         let sources = output(go(&module).args(["list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/cluster-api"]))?;
-        let ours = build_ours(root)?;
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         Ok(Self {
             components,
-            ours,
+            ours: target.join("debug"),
             kubectl,
             kubernetes,
             cluster_api,
             cluster_api_sources: PathBuf::from(sources.trim()),
         })
+    }
+
+    /// The folder of the real components.
+    pub(super) fn components(&self) -> &Path {
+        &self.components
     }
 
     /// One of the real components.
@@ -77,6 +94,8 @@ fn tools() -> Result<PathBuf> {
         ("go", "Go 1.26 or newer (https://go.dev/dl), which builds the real components"),
         ("kubectl", "kubectl (Debian: kubernetes-client)"),
         ("setpriv", "setpriv of util-linux 2.33 or newer, which ties processes to this one"),
+        ("unshare", "unshare of util-linux, which gives a run addresses and a resolver of its own"),
+        ("ip", "ip (Debian: iproute2)"),
     ]
     .into_iter()
     .filter_map(|(tool, what)| on_path(tool).is_none().then_some(what))
@@ -144,18 +163,24 @@ fn build_components(module: &Path, folder: &Path, kubernetes: &str, cluster_api:
         ensure!(status.success(), "go build {package}: {status}");
         fs::rename(&unfinished, &binary).with_context(|| format!("keeping {}", binary.display()))?;
     }
+    for name in GO_OF_OURS {
+        // Their sources change without go.mod: Go itself knows whether there is anything to do.
+        let mut build = go(module);
+        build.args(["build", "-trimpath", "-ldflags", "-s -w", "-o"]).arg(folder.join(name)).arg(format!("./{name}"));
+        let status = build.status().with_context(|| format!("building {name}"))?;
+        ensure!(status.success(), "go build ./{name}: {status}");
+    }
     Ok(())
 }
 
-/// The controller and the CLI, in the profile of the everyday loop.
-fn build_ours(root: &Path) -> Result<PathBuf> {
+/// The controller, the CLI and what runs on machines, in the profile and with the features of the everyday loop.
+fn build_ours(root: &Path) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    build.current_dir(root).args(["build", "--quiet", "--locked", "-p", "capmaas-controller", "-p", "capmaasctl"]);
+    build.current_dir(root).args(["build", "--quiet", "--locked", "--workspace", "--exclude", "xtask", "--bins"]);
     let status = build.status().context("running cargo")?;
     ensure!(status.success(), "cargo build: {status}");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    Ok(target.join("debug"))
+    Ok(())
 }
 
 fn output(command: &mut Command) -> Result<String> {

@@ -3,7 +3,8 @@
 use anyhow::{Result, ensure};
 use serde_json::json;
 
-use super::article::{Article, NAME, PATIENCE};
+use super::article::NAME;
+use super::cluster::{PATIENCE, UserCluster};
 use super::kubectl::condition;
 use super::patience::until;
 use super::world::World;
@@ -79,8 +80,6 @@ pub(super) fn unknown_field(world: &mut World) -> Result<()> {
 pub(super) fn bad_dns_domain(world: &mut World) -> Result<()> {
     let world = &*world;
     let namespace = "bad-dns-domain";
-    let kubectl = &world.plane.kubectl;
-    kubectl.run(&["create", "namespace", namespace])?;
     let objects = json!({"apiVersion": "v1", "kind": "List", "items": [
         {
             "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1", "kind": "MaasCluster",
@@ -92,8 +91,7 @@ pub(super) fn bad_dns_domain(world: &mut World) -> Result<()> {
             "spec": {"infrastructureRef": {"apiGroup": capi_types::names::GROUP, "kind": "MaasCluster", "name": NAME}},
         },
     ]});
-    kubectl.run(&["apply", "-f", &kubectl.manifest("bad-dns-domain.json", &objects.to_string())?])?;
-    let article = Article { namespace };
+    let article = UserCluster::apply(world, namespace, NAME, &objects.to_string())?;
     let ours = article.until(world, "the domain is named", ("maascluster", NAME), |ours| {
         condition(ours, "Ready").1 == "DNSDomainNotFound"
     })?;

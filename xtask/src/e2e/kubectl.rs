@@ -26,6 +26,11 @@ impl Kubectl {
         Self { program: program.to_owned(), kubeconfig: kubeconfig.to_owned(), folder: folder.to_owned() }
     }
 
+    /// The same kubectl for another cluster.
+    pub(super) fn with_kubeconfig(&self, kubeconfig: &Path) -> Self {
+        Self::new(&self.program, kubeconfig, &self.folder)
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = bound(&self.program);
         command.arg("--kubeconfig").arg(&self.kubeconfig).arg("--cache-dir").arg(self.folder.join("kubectl-cache"));

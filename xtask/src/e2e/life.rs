@@ -5,14 +5,15 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use serde_json::Value;
 
-use super::article::{Article, NAME, text};
+use super::article::{self, NAME};
+use super::cluster::{PATIENCE, UserCluster, text};
 use super::kubectl::{condition, conditions};
-use super::patience::pause;
+use super::patience::{pause, until};
 use super::world::World;
 
 /// A deleted Cluster takes everything along, in the middle of a deployment too.
 pub(super) fn delete(world: &mut World) -> Result<()> {
-    let article = Article::apply(world, "delete")?;
+    let article = article::apply(world, "delete")?;
     article.deploying(world)?;
     article.delete(world)?;
     let secrets = world.plane.kubectl.list("delete", "secrets", "cluster.x-k8s.io/cluster-name")?;
@@ -28,7 +29,7 @@ pub(super) fn delete(world: &mut World) -> Result<()> {
 pub(super) fn pause_and_resume(world: &mut World) -> Result<()> {
     let world = &*world;
     let kubectl = &world.plane.kubectl;
-    let article = Article::apply(world, "pause")?;
+    let article = article::apply(world, "pause")?;
     let id = text(&article.deploying(world)?, "/system_id").to_owned();
     let paused = |value: bool| {
         let patch = format!(r#"{{"spec":{{"paused":{value}}}}}"#);
@@ -42,7 +43,7 @@ pub(super) fn pause_and_resume(world: &mut World) -> Result<()> {
     }
     let writes = world.sim.writes()?;
     // The deployment ends meanwhile, which would be reason to write.
-    super::patience::until("MAAS deploys on", super::article::PATIENCE, || {
+    until("MAAS deploys on", PATIENCE, || {
         let machine = world.sim.get(&format!("machines/{id}"))?;
         Ok(if machine["status"] == "deployed" { Ok(()) } else { Err(machine["status"].to_string()) })
     })?;
@@ -61,7 +62,7 @@ pub(super) fn pause_and_resume(world: &mut World) -> Result<()> {
 
 /// A controller that is killed while a machine deploys goes on with that machine.
 pub(super) fn restart(world: &mut World) -> Result<()> {
-    let article = Article::apply(world, "restart")?;
+    let article = article::apply(world, "restart")?;
     let before = article.deploying(world)?;
     world.kill_controller();
     world.start_controller()?;
@@ -76,8 +77,8 @@ pub(super) fn restart(world: &mut World) -> Result<()> {
 }
 
 /// Versions of our objects, and writes to MAAS.
-fn footprint(world: &World, article: &Article) -> Result<(Vec<String>, u64)> {
-    let objects = world.plane.kubectl.list(article.namespace, "maasclusters,maasmachines,maasmachinetemplates", "")?;
+fn footprint(world: &World, article: &UserCluster) -> Result<(Vec<String>, u64)> {
+    let objects = world.plane.kubectl.list(&article.namespace, "maasclusters,maasmachines,maasmachinetemplates", "")?;
     let version = |o: &Value| {
         format!("{} {} {}", text(o, "/kind"), text(o, "/metadata/name"), text(o, "/metadata/resourceVersion"))
     };
@@ -87,7 +88,7 @@ fn footprint(world: &World, article: &Article) -> Result<(Vec<String>, u64)> {
 /// Where nothing changes, nothing is written: 30 s, after things have come to rest.
 pub(super) fn settled(world: &mut World) -> Result<()> {
     let world = &*world;
-    let article = Article::apply(world, "settled")?;
+    let article = article::apply(world, "settled")?;
     article.provisioned(world)?;
     let mut last = footprint(world, &article)?;
     // The name is published after the machine is provisioned, and Cluster API adds labels and owners in its own time.

@@ -96,9 +96,12 @@ pub(super) struct Plane {
     /// `https://127.0.0.1:port`.
     pub(super) server: String,
     pub(super) certificates: Certificates,
+    /// Client URL of etcd.
+    pub(super) etcd: String,
     daemons: Vec<Daemon>,
     clusterctl: PathBuf,
-    folder: PathBuf,
+    /// For files and logs.
+    pub(super) folder: PathBuf,
 }
 
 impl Plane {
@@ -145,6 +148,7 @@ impl Plane {
             kubeconfig: kubeconfig_path,
             server,
             certificates,
+            etcd: client,
             daemons: Vec::new(),
             clusterctl: binaries.component("clusterctl"),
             folder: folder.to_owned(),
@@ -170,17 +174,28 @@ impl Plane {
         self.daemons.iter_mut().try_for_each(Daemon::check)
     }
 
-    /// `clusterctl init --infrastructure maas` from a repository in the run's folder; returns what clusterctl said.
-    pub(super) fn init(&self, binaries: &Binaries, endpoint: &str, api_key: &str) -> Result<String> {
+    /// `clusterctl init --infrastructure maas:<version>` from a repository in the run's folder, which holds that version and the
+    /// current one; returns what clusterctl said.
+    pub(super) fn init(&self, binaries: &Binaries, version: &str, endpoint: &str, api_key: &str) -> Result<String> {
         self.install_cert_manager_kinds()?;
-        let configuration = self.repository(binaries)?;
+        let configuration = self.repository(binaries, version)?;
         fs::write(self.folder.join("clusterctl.yaml"), configuration.to_string()).context("clusterctl.yaml")?;
         let variables = [("MAAS_ENDPOINT", endpoint), ("MAAS_API_KEY", api_key), ("CLUSTER_TOPOLOGY", "true")];
-        self.clusterctl(&["init", "--infrastructure", "maas"], &variables)
+        self.clusterctl(&["init", "--infrastructure", &format!("maas:{version}")], &variables)
     }
 
     /// Runs clusterctl against this plane; returns both of its outputs.
     pub(super) fn clusterctl(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Result<String> {
+        let (out, complaints) = self.say_clusterctl(arguments, variables)?;
+        Ok(out + &complaints)
+    }
+
+    /// Runs clusterctl against this plane; returns its standard output alone.
+    pub(super) fn clusterctl_out(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Result<String> {
+        Ok(self.say_clusterctl(arguments, variables)?.0)
+    }
+
+    fn say_clusterctl(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Result<(String, String)> {
         let mut command = bound(&self.clusterctl);
         command.args(arguments).arg("--config").arg(self.folder.join("clusterctl.yaml"));
         command.arg("--kubeconfig").arg(&self.kubeconfig);
@@ -189,7 +204,7 @@ impl Plane {
         let said = run(&mut command, &self.folder, Duration::from_secs(120))?;
         let complaints = said.err.clone();
         let out = said.success(&format!("clusterctl {}", arguments.join(" ")))?;
-        Ok(out + &complaints)
+        Ok((out, complaints))
     }
 
     fn install_cert_manager_kinds(&self) -> Result<()> {
@@ -201,8 +216,13 @@ impl Plane {
         Ok(())
     }
 
+    /// Our components file of that version in the local repository.
+    pub(super) fn components(&self, version: &str) -> PathBuf {
+        self.folder.join("repository/infrastructure-maas").join(version).join("infrastructure-components.yaml")
+    }
+
     /// Lays out the local repository; returns clusterctl's configuration for it.
-    fn repository(&self, binaries: &Binaries) -> Result<Value> {
+    fn repository(&self, binaries: &Binaries, version: &str) -> Result<Value> {
         let repository = self.folder.join("repository");
         let mut providers = Vec::new();
         let mut provider = |(name, kind): (&str, &str), path: &Path| {
@@ -221,10 +241,11 @@ impl Plane {
             write(&folder.join("metadata.yaml"), &text)?;
             provider(source.provider, &folder.join(source.components));
         }
-        let version = dist::workspace_version();
-        let ours = repository.join("infrastructure-maas").join(&version);
-        dist::write(&ours, &version)?;
-        provider(("maas", "InfrastructureProvider"), &ours.join("infrastructure-components.yaml"));
+        let current = dist::workspace_version();
+        for version in [version, &current] {
+            dist::write(&repository.join("infrastructure-maas").join(version), version)?;
+        }
+        provider(("maas", "InfrastructureProvider"), &self.components(&current));
         Ok(json!({"providers": providers}))
     }
 

@@ -16,12 +16,19 @@ use super::patience::until;
 const SPEED: &str = "60";
 
 /// Machines in the region.
-const MACHINES: &str = "12";
+const MACHINES: &str = "14";
+
+/// Where machines have their addresses: on loopback, so that each has one that others reach.
+const SUBNET: &str = "127.10.0.0/16";
+
+/// Where the region's name server answers, on the port that resolvers ask.
+pub(super) const NAME_SERVER: &str = "127.10.0.2";
 
 /// A simulated MAAS region.
 pub(super) struct Simulator {
     process: Daemon,
-    address: SocketAddr,
+    /// Where its control endpoints are.
+    pub(super) address: SocketAddr,
     /// For `MAAS_ENDPOINT`.
     pub(super) endpoint: String,
     /// For `MAAS_API_KEY`.
@@ -33,6 +40,7 @@ impl Simulator {
     pub(super) fn start(capmaasctl: &Path, folder: &Path) -> Result<Self> {
         let mut command = bound(capmaasctl);
         command.args(["maas-sim", "--listen", "127.0.0.1:0", "--speed", SPEED, "--machines", MACHINES]);
+        command.args(["--subnet", SUBNET, "--dns-listen", &format!("{NAME_SERVER}:53")]);
         let mut process = Daemon::start("maas-sim", folder, &mut command)?;
         let (endpoint, api_key) = until("maas-sim", Duration::from_secs(20), || {
             process.check()?;
@@ -59,6 +67,11 @@ impl Simulator {
     /// Reads a control endpoint.
     pub(super) fn get(&self, path: &str) -> Result<Value> {
         self.call("GET", path, "")
+    }
+
+    /// Takes something away.
+    pub(super) fn delete(&self, path: &str, body: &Value) -> Result<Value> {
+        self.call("DELETE", path, &body.to_string())
     }
 
     /// Turns a knob.

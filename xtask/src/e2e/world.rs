@@ -14,23 +14,36 @@ use super::http;
 use super::patience::until;
 use super::plane::Plane;
 use super::simulator::Simulator;
+use crate::dist;
 
 /// Kinds that Cluster API and we keep in a cluster's namespace.
 pub(super) const CLUSTER_KINDS: &str = "clusters.cluster.x-k8s.io,machines.cluster.x-k8s.io,\
     machinesets.cluster.x-k8s.io,machinedeployments.cluster.x-k8s.io,kubeadmcontrolplanes,kubeadmconfigs,\
     kubeadmconfigtemplates,maasclusters,maasmachines,maasmachinetemplates";
 
+/// A management cluster that nobody looks at now, with its controller.
+struct Side {
+    controller: Option<Daemon>,
+    plane: Plane,
+    read: usize,
+}
+
 /// Everything that runs. Fields are dropped, that is killed, from first to last.
 pub(super) struct World {
     controller: Option<Daemon>,
+    machines: Daemon,
     pub(super) sim: Simulator,
+    /// The management cluster that scenarios look at.
     pub(super) plane: Plane,
+    other: Option<Side>,
+    /// Counts the sides that were added.
+    sides: usize,
     pub(super) binaries: Binaries,
     /// The workspace.
     pub(super) root: PathBuf,
     folder: PathBuf,
-    /// Length of the controller's log when the scenario began.
-    read: usize,
+    /// Lengths of the logs of controller and machines when the scenario began.
+    read: (usize, usize),
 }
 
 impl World {
@@ -38,30 +51,80 @@ impl World {
     pub(super) fn start(binaries: Binaries, root: &Path, folder: &Path) -> Result<Self> {
         let plane = Plane::start(&binaries, folder)?;
         let sim = Simulator::start(&binaries.ours("capmaasctl"), folder)?;
-        Ok(Self { controller: None, sim, plane, binaries, root: root.to_owned(), folder: folder.to_owned(), read: 0 })
+        let mut command = bound(&binaries.ours("simulated-machines"));
+        command.arg("--region").arg(sim.address.to_string()).arg("--etcd").arg(&plane.etcd);
+        command.arg("--components").arg(binaries.components()).arg("--folder").arg(folder.join("machines"));
+        let machines = Daemon::start("simulated-machines", folder, &mut command)?;
+        let (root, folder) = (root.to_owned(), folder.to_owned());
+        Ok(Self { controller: None, machines, sim, plane, other: None, sides: 0, binaries, root, folder, read: (0, 0) })
     }
 
     /// An error when a process has ended, the controller was refused something by the API server, or it logged an error.
     pub(super) fn check(&mut self) -> Result<()> {
         self.plane.check()?;
         self.sim.check()?;
-        if let Some(controller) = &mut self.controller {
-            controller.check()?;
-            let log = fs::read_to_string(&controller.log).context("log of the controller")?;
-            let log = log.get(self.read..).unwrap_or_default();
-            let refused = log.lines().find(|line| line.to_ascii_lowercase().contains("forbidden"));
-            ensure!(refused.is_none(), "the released RBAC lacks something: {}", refused.unwrap_or_default());
-            let error = log.lines().find(|line| line.contains(" ERROR "));
-            ensure!(error.is_none(), "the controller logs an error: {}", error.unwrap_or_default());
+        self.machines.check()?;
+        self.check_machines()?;
+        check_controller(self.controller.as_mut(), self.read.0)?;
+        if let Some(other) = &mut self.other {
+            other.plane.check()?;
+            check_controller(other.controller.as_mut(), other.read)?;
         }
         Ok(())
+    }
+
+    /// An error when a machine cannot use what it was given, or cannot join.
+    pub(super) fn check_machines(&self) -> Result<()> {
+        let log = fs::read_to_string(&self.machines.log).context("log of the machines")?;
+        let error = log.get(self.read.1..).unwrap_or_default().lines().find(|line| line.contains(" ERROR "));
+        ensure!(error.is_none(), "a machine does not join: {}", error.unwrap_or_default());
+        Ok(())
+    }
+
+    /// Starts a second management cluster with everything in it and that release of ours, as the side that scenarios do not look
+    /// at.
+    pub(super) fn add_side(&mut self, version: &str) -> Result<()> {
+        self.sides += 1;
+        let folder = self.folder.join(format!("side-{}", self.sides));
+        fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        let plane = Plane::start(&self.binaries, &folder)?;
+        self.other = Some(Side { controller: None, plane, read: 0 });
+        self.turn_over();
+        let installed = install(self, version);
+        self.turn_over();
+        installed.map(drop)
+    }
+
+    /// Scenarios look at the other side from now on.
+    pub(super) fn turn_over(&mut self) {
+        if let Some(other) = &mut self.other {
+            std::mem::swap(&mut other.controller, &mut self.controller);
+            std::mem::swap(&mut other.plane, &mut self.plane);
+            std::mem::swap(&mut other.read, &mut self.read.0);
+        }
+    }
+
+    /// The kubeconfig of the side that scenarios do not look at.
+    pub(super) fn other_kubeconfig(&self) -> Result<&Path> {
+        Ok(&self.other.as_ref().context("there is one side only")?.plane.kubeconfig)
+    }
+
+    /// Ends the side that scenarios do not look at.
+    pub(super) fn drop_side(&mut self) {
+        self.other = None;
     }
 
     /// A new scenario begins: what was counted and logged so far is another's.
     pub(super) fn turn_page(&mut self) -> Result<()> {
         self.sim.post("reset-counters", &serde_json::json!({}))?;
-        if let Some(controller) = &self.controller {
-            self.read = fs::read_to_string(&controller.log).context("log of the controller")?.len();
+        self.read.1 = fs::read_to_string(&self.machines.log).context("log of the machines")?.len();
+        let length = |controller: &Option<Daemon>| {
+            let log = controller.as_ref().map(|controller| fs::read_to_string(&controller.log));
+            log.transpose().context("log of the controller").map(|log| log.unwrap_or_default().len())
+        };
+        self.read.0 = length(&self.controller)?;
+        if let Some(other) = &mut self.other {
+            other.read = length(&other.controller)?;
         }
         Ok(())
     }
@@ -85,7 +148,7 @@ impl World {
         for variable in ["MAAS_ENDPOINT", "MAAS_API_KEY", "POD_NAMESPACE", "KUBECONFIG", "RUST_LOG"] {
             command.env_remove(variable);
         }
-        let mut controller = Daemon::start("capmaas-controller", &self.folder, &mut command)?;
+        let mut controller = Daemon::start("capmaas-controller", &self.plane.folder, &mut command)?;
         until("capmaas-controller", Duration::from_secs(30), || {
             controller.check()?;
             Ok(match http::call(health, "GET", "/readyz", "") {
@@ -129,9 +192,22 @@ impl World {
     }
 }
 
+/// An error when the controller has ended, was refused something, or logged an error behind the first `read` bytes of its log.
+fn check_controller(controller: Option<&mut Daemon>, read: usize) -> Result<()> {
+    let Some(controller) = controller else { return Ok(()) };
+    controller.check()?;
+    let log = fs::read_to_string(&controller.log).context("log of the controller")?;
+    let log = log.get(read..).unwrap_or_default();
+    let refused = log.lines().find(|line| line.to_ascii_lowercase().contains("forbidden"));
+    ensure!(refused.is_none(), "the released RBAC lacks something: {}", refused.unwrap_or_default());
+    let error = log.lines().find(|line| line.contains(" ERROR "));
+    ensure!(error.is_none(), "the controller logs an error: {}", error.unwrap_or_default());
+    Ok(())
+}
+
 /// `clusterctl init` from our release: it takes the files, the CRDs are served, the contract is found, and everything starts.
 pub(super) fn init(world: &mut World) -> Result<()> {
-    let said = world.plane.init(&world.binaries, &world.sim.endpoint, &world.sim.api_key)?;
+    let said = install(world, &dist::workspace_version())?;
     for word in ["infrastructure-maas", "initialized successfully"] {
         ensure!(said.contains(word), "clusterctl init does not say {word:?}: {said}");
     }
@@ -151,6 +227,13 @@ pub(super) fn init(world: &mut World) -> Result<()> {
     ensure!(secret["data"]["MAAS_ENDPOINT"].is_string(), "the Secret holds no MAAS_ENDPOINT");
     let providers = kubectl.run(&["get", "-A", "providers.clusterctl.cluster.x-k8s.io"])?;
     ensure!(providers.contains("infrastructure-maas"), "clusterctl's inventory lacks us: {providers}");
+    Ok(())
+}
+
+/// `clusterctl init`, and everything that it would start in Pods; returns what clusterctl said.
+fn install(world: &mut World, version: &str) -> Result<String> {
+    let said = world.plane.init(&world.binaries, version, &world.sim.endpoint, &world.sim.api_key)?;
     world.plane.start_managers(&world.binaries)?;
-    world.start_controller()
+    world.start_controller()?;
+    Ok(said)
 }

@@ -1,0 +1,165 @@
+//! Machines that fall silent, templates that change: what replaces a machine, and what becomes of the one it had.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use capi_types::names::{CLUSTER_NAME_LABEL, CONTROL_PLANE_LABEL, DEPLOYMENT_NAME_LABEL};
+use serde_json::{Value, json};
+
+use super::cluster::{LONG, PATIENCE, Size, UserCluster, released, text};
+use super::kubectl::conditions;
+use super::patience::{until, when};
+use super::story::{deployment, generated};
+use super::world::World;
+
+/// What generated clusters are upgraded to.
+const NEXT_VERSION: &str = "v1.35.0";
+
+/// The cluster that the rows of this file share.
+const NAME: &str = "health";
+
+const SIZE: Size = Size { control_planes: 3, workers: 2 };
+
+fn cluster() -> UserCluster {
+    UserCluster { namespace: NAME.to_owned(), name: NAME.to_owned() }
+}
+
+/// Three control planes and two workers, for the rows that follow.
+pub(super) fn make(world: &mut World) -> Result<()> {
+    let manifest = generated(world, NAME, NAME, "", SIZE)?;
+    UserCluster::apply(world, NAME, NAME, &manifest)?.available(world, SIZE)
+}
+
+/// A health check that reacts within seconds: those of our flavours are made for real machines.
+fn health_check(world: &World, name: &str, label: (&str, &str)) -> Result<()> {
+    let object = json!({
+        "apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "MachineHealthCheck", "metadata": {"name": name, "namespace": NAME},
+        "spec": {
+            "clusterName": NAME,
+            "selector": {"matchLabels": {CLUSTER_NAME_LABEL: NAME, label.0: label.1}},
+            "checks": {
+                "nodeStartupTimeoutSeconds": 600,
+                "unhealthyNodeConditions": [{"type": "Ready", "status": "Unknown", "timeoutSeconds": 5}],
+            },
+        },
+    });
+    let kubectl = &world.plane.kubectl;
+    kubectl.run(&["apply", "-f", &kubectl.manifest(&format!("{name}.json"), &object.to_string())?])?;
+    Ok(())
+}
+
+/// Pulls the cord of a machine's MaasMachine and waits until the MaasMachine is gone; `meanwhile` is looked at all the time.
+fn replaced(world: &World, machine: &Value, mut meanwhile: impl FnMut() -> Result<()>) -> Result<()> {
+    let (name, id) = (text(machine, "/metadata/name").to_owned(), text(machine, "/spec/systemID").to_owned());
+    world.sim.post(&format!("machines/{id}/power-cord"), &json!({"plugged": false}))?;
+    until(&format!("{name} is replaced"), LONG, || {
+        meanwhile()?;
+        let there = world.plane.kubectl.get(NAME, "maasmachine", &name)?;
+        Ok(when(there.is_none(), || there.as_ref().map(conditions).unwrap_or_default()))
+    })?;
+    let box_back = |world: &World| released(world, &BTreeSet::from([(name.clone(), id.clone())]));
+    // Nobody takes it before that: a machine that was lost is remembered.
+    until("the old machine is back in the pool", PATIENCE, || {
+        Ok(box_back(world).map_err(|error| format!("{error:#}")))
+    })?;
+    world.sim.post(&format!("machines/{id}/power-cord"), &json!({"plugged": true}))?;
+    Ok(())
+}
+
+/// The power cord of a worker is pulled: the health check replaces it, the old machine comes back to the pool.
+pub(super) fn worker_power(world: &mut World) -> Result<()> {
+    let world = &*world;
+    let cluster = cluster();
+    let name = deployment(world, &cluster)?;
+    health_check(world, "workers", (DEPLOYMENT_NAME_LABEL, &name))?;
+    let machines = cluster.list(world, "maasmachines")?;
+    let worker = machines.iter().find(|m| m["metadata"]["labels"].get(CONTROL_PLANE_LABEL).is_none());
+    replaced(world, worker.context("a worker")?, || Ok(()))?;
+    world.plane.kubectl.run(&["delete", "-n", NAME, "machinehealthcheck", "workers"])?;
+    cluster.available(world, SIZE)
+}
+
+/// The power cord of a control plane is pulled: it is replaced, and the name keeps leading to API servers that answer.
+pub(super) fn control_plane_power(world: &mut World) -> Result<()> {
+    let world = &*world;
+    let cluster = cluster();
+    health_check(world, "control-plane", (CONTROL_PLANE_LABEL, ""))?;
+    let machines = world.plane.kubectl.list(NAME, "maasmachines", CONTROL_PLANE_LABEL)?;
+    let host = cluster.host(world)?;
+    let mut fewest = usize::MAX;
+    replaced(world, machines.first().context("a control plane")?, || {
+        fewest = fewest.min(world.sim.resolve(&host)?.len());
+        Ok(())
+    })?;
+    ensure!(fewest >= 2, "{host} had only {fewest} addresses");
+    world.plane.kubectl.run(&["delete", "-n", NAME, "machinehealthcheck", "control-plane"])?;
+    cluster.available(world, SIZE)?;
+    cluster.named(world)?;
+    let said = cluster.kubectl(world)?.run(&["get", "--raw", "/readyz"])?;
+    ensure!(said.trim() == "ok", "{said}");
+    Ok(())
+}
+
+/// A copy of a template under another name, which asks for a little more.
+fn next_template(world: &World, cluster: &UserCluster, name: &str) -> Result<String> {
+    let mut template = cluster.get(world, "maasmachinetemplate", name)?;
+    let next = format!("{name}-2");
+    let object = json!({
+        "apiVersion": template["apiVersion"], "kind": template["kind"], "metadata": {"name": next, "namespace": NAME},
+        "spec": template["spec"].take(),
+    });
+    let mut object = object;
+    object["spec"]["template"]["spec"]["minCPU"] = json!(4);
+    let kubectl = &world.plane.kubectl;
+    kubectl.run(&["apply", "-f", &kubectl.manifest("template.json", &object.to_string())?])?;
+    Ok(next)
+}
+
+/// A new version and new templates for control plane and workers: every machine is replaced, one after the other; the name never
+/// loses its last address, and the machines that go are free again.
+pub(super) fn upgrade(world: &mut World) -> Result<()> {
+    let world = &*world;
+    let cluster = cluster();
+    let before = cluster.boxes(world)?;
+    let control_plane = cluster.only(world, "kubeadmcontrolplanes")?;
+    let template = text(&control_plane, "/spec/machineTemplate/spec/infrastructureRef/name");
+    let next = next_template(world, &cluster, template)?;
+    let patch = json!({"spec": {
+        "version": NEXT_VERSION, "machineTemplate": {"spec": {"infrastructureRef": {"name": next}}},
+    }});
+    cluster.patch(world, "kubeadmcontrolplane", text(&control_plane, "/metadata/name"), &patch)?;
+    let workers = cluster.only(world, "machinedeployments")?;
+    let template = text(&workers, "/spec/template/spec/infrastructureRef/name");
+    let next = next_template(world, &cluster, template)?;
+    let patch = json!({"spec": {"template": {"spec": {"version": NEXT_VERSION, "infrastructureRef": {"name": next}}}}});
+    cluster.patch(world, "machinedeployment", text(&workers, "/metadata/name"), &patch)?;
+
+    let host = cluster.host(world)?;
+    until("every machine has the new version", 2 * LONG, || {
+        world.check_machines()?;
+        ensure!(!world.sim.resolve(&host)?.is_empty(), "{host} lost its last address");
+        let machines = cluster.list(world, "machines.cluster.x-k8s.io")?;
+        let old: Vec<&str> = machines
+            .iter()
+            .filter(|machine| machine["spec"]["version"] != NEXT_VERSION)
+            .map(|machine| text(machine, "/metadata/name"))
+            .collect();
+        Ok(when(old.is_empty() && machines.len() == 5, || format!("{} machines, old: {old:?}", machines.len())))
+    })?;
+    cluster.available(world, SIZE)?;
+    cluster.named(world)?;
+    let after = cluster.boxes(world)?;
+    let kept: Vec<_> = after.intersection(&before).collect();
+    ensure!(kept.is_empty(), "MaasMachines of before: {kept:?}");
+    let held: BTreeSet<&String> = after.iter().map(|(_, id)| id).collect();
+    let free = before.iter().filter(|(_, id)| !held.contains(id)).cloned().collect();
+    released(world, &free)?;
+    let nodes = cluster.kubectl(world)?.list("", "nodes", "")?;
+    ensure!(nodes.len() == 5, "{} Nodes", nodes.len());
+    Ok(())
+}
+
+/// Everything of it goes.
+pub(super) fn end(world: &mut World) -> Result<()> {
+    cluster().delete(world)
+}

@@ -1,0 +1,256 @@
+//! The life of a cluster that its user made with `clusterctl generate cluster`: it comes up, changes its size, moves, goes.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+
+use super::cluster::{Size, UserCluster, released, text};
+use super::patience::{until, when};
+use super::world::World;
+
+/// Kubernetes of generated clusters; one minor below the newest that today's kubeadm provider takes, so that it can be upgraded.
+pub(super) const KUBERNETES_VERSION: &str = "v1.34.1";
+
+/// Namespace of the cluster that the smoke test's rows share.
+const NAMESPACE: &str = "story";
+
+/// Its name.
+const NAME: &str = "story";
+
+/// What it starts with.
+const SIZE: Size = Size { control_planes: 3, workers: 3 };
+
+/// The shared cluster, made by [`generate`].
+fn story() -> UserCluster {
+    UserCluster { namespace: NAMESPACE.to_owned(), name: NAME.to_owned() }
+}
+
+/// `clusterctl generate cluster` with a flavour of ours and the variables that have no default.
+pub(super) fn generated(world: &World, namespace: &str, name: &str, flavour: &str, size: Size) -> Result<String> {
+    let (control_planes, workers) = (size.control_planes.to_string(), size.workers.to_string());
+    let mut arguments = vec!["generate", "cluster", name, "--infrastructure", "maas", "--target-namespace", namespace];
+    arguments.extend(["--kubernetes-version", KUBERNETES_VERSION]);
+    arguments.extend(["--control-plane-machine-count", &control_planes, "--worker-machine-count", &workers]);
+    if !flavour.is_empty() {
+        arguments.extend(["--flavor", flavour]);
+    }
+    let variables = [
+        ("MAAS_DNS_DOMAIN", "maas.sc"),
+        ("CONTROL_PLANE_MACHINE_IMAGE", "ubuntu/noble"),
+        ("WORKER_MACHINE_IMAGE", "ubuntu/noble"),
+        ("CLUSTER_TOPOLOGY", "true"),
+    ];
+    world.plane.clusterctl_out(&arguments, &variables)
+}
+
+/// Name of the one MachineDeployment.
+pub(super) fn deployment(world: &World, cluster: &UserCluster) -> Result<String> {
+    Ok(text(&cluster.only(world, "machinedeployments")?, "/metadata/name").to_owned())
+}
+
+/// Three control planes and three workers come up with nothing that alarms anybody; the workload cluster answers by its name.
+pub(super) fn generate(world: &mut World) -> Result<()> {
+    let world = &*world;
+    let manifest = generated(world, NAMESPACE, NAME, "", SIZE)?;
+    let cluster = UserCluster::apply(world, NAMESPACE, NAME, &manifest)?;
+    cluster.available(world, SIZE)?;
+    cluster.named(world)?;
+    let described =
+        world.plane.clusterctl(&["describe", "cluster", NAME, "-n", NAMESPACE, "--show-conditions", "all"], &[])?;
+    ensure!(!described.contains("Unknown"), "clusterctl describe shows something unknown: {described}");
+    let nodes = cluster.kubectl(world)?.list("", "nodes", "")?;
+    ensure!(nodes.len() == 6, "{} Nodes", nodes.len());
+    let taken: BTreeSet<String> = cluster.boxes(world)?.into_iter().map(|(_, id)| id).collect();
+    ensure!(taken.len() == 6, "six machines of the region, not {taken:?}");
+    for (operation, wanted) in [("POST machines allocate", 6), ("POST machine deploy", 6), ("POST machine release", 0)]
+    {
+        let count = world.sim.count(operation)?;
+        ensure!(count == wanted, "{count} times {operation}");
+    }
+    Ok(())
+}
+
+/// Workers 3 → 6 → 2: six different machines, and those that go are free again; nobody else is touched.
+pub(super) fn scale_workers(world: &mut World) -> Result<()> {
+    let world = &*world;
+    let cluster = story();
+    let name = deployment(world, &cluster)?;
+    let before = cluster.boxes(world)?;
+    let scale = |replicas: usize| {
+        let replicas = format!("--replicas={replicas}");
+        world.plane.kubectl.run(&["scale", "-n", NAMESPACE, "machinedeployment", &name, &replicas])?;
+        anyhow::Ok(())
+    };
+    scale(6)?;
+    cluster.available(world, Size { workers: 6, ..SIZE })?;
+    let all = cluster.boxes(world)?;
+    ensure!(all.is_superset(&before) && all.len() == 9, "{before:?} became {all:?}");
+    scale(2)?;
+    cluster.available(world, Size { workers: 2, ..SIZE })?;
+    let left = cluster.boxes(world)?;
+    ensure!(left.is_subset(&all) && left.len() == 5, "{all:?} became {left:?}");
+    let gone = all.difference(&left).cloned().collect();
+    until("the machines are free", super::cluster::PATIENCE, || {
+        Ok(released(world, &gone).map_err(|error| format!("{error:#}")))
+    })?;
+    let nodes = cluster.kubectl(world)?.list("", "nodes", "")?;
+    ensure!(nodes.len() == 5, "{} Nodes", nodes.len());
+    Ok(())
+}
+
+/// `clusterctl move` to a second management cluster while the first one's controller runs on: MAAS is told nothing, and the
+/// cluster is as it was.
+pub(super) fn moved(world: &mut World) -> Result<()> {
+    world.add_side(&crate::dist::workspace_version())?;
+    let cluster = story();
+    let size = Size { workers: 2, ..SIZE };
+    let before = cluster.boxes(world)?;
+    let versions = |world: &World| anyhow::Ok((world.sim.writes()?, cluster.boxes(world)?));
+    let (writes, _) = versions(world)?;
+    let to = world.other_kubeconfig()?.display().to_string();
+    world.plane.clusterctl(&["move", "-n", NAMESPACE, "--to-kubeconfig", &to], &[])?;
+    let left = cluster.list(world, super::world::CLUSTER_KINDS)?;
+    ensure!(left.is_empty(), "{} objects stayed behind", left.len());
+    world.turn_over();
+    cluster.available(world, size)?;
+    cluster.named(world)?;
+    let (after, boxes) = versions(world)?;
+    ensure!(boxes == before, "{before:?} became {boxes:?}");
+    ensure!(after == writes, "{} writes to MAAS for a move", after - writes);
+    let blocked = cluster
+        .list(world, "maasclusters,maasmachines")?
+        .into_iter()
+        .find(|object| object.pointer("/metadata/annotations/clusterctl.cluster.x-k8s.io~1block-move").is_some());
+    ensure!(blocked.is_none(), "block-move is left on {blocked:?}");
+    Ok(())
+}
+
+/// The moved cluster grows and goes where it is now; then there is one management cluster again.
+pub(super) fn delete_story(world: &mut World) -> Result<()> {
+    let cluster = story();
+    let moved = cluster.list(world, "clusters")?.len() == 1;
+    ensure!(moved, "the cluster is not here");
+    let name = deployment(world, &cluster)?;
+    cluster.patch(world, "machinedeployment", &name, &json!({"spec": {"replicas": 3}}))?;
+    cluster.available(world, SIZE)?;
+    cluster.delete(world)?;
+    let machines = world.sim.machines()?;
+    let owned: Vec<&str> = machines.iter().filter(|m| m["owner"].is_string()).map(|m| text(m, "/system_id")).collect();
+    ensure!(owned.is_empty(), "machines are still owned: {owned:?}");
+    world.turn_over();
+    world.drop_side();
+    Ok(())
+}
+
+/// There and back again: a cluster is moved while its first machine is being claimed and deployed, comes up where it is then, and is
+/// moved back. Each machine is allocated and deployed once.
+pub(super) fn moved_midway(world: &mut World) -> Result<()> {
+    world.add_side(&crate::dist::workspace_version())?;
+    let one = Size { control_planes: 1, workers: 1 };
+    let manifest = generated(world, "nomad", "nomad", "", one)?;
+    let cluster = UserCluster::apply(world, "nomad", "nomad", &manifest)?;
+    // As soon as the claim is recorded: allocate is on its way, or the machine deploys already.
+    let machine = cluster.control_plane(world)?;
+    cluster.until(world, "is claimed", ("maasmachine", text(&machine, "/metadata/name")), |machine| {
+        machine["metadata"]["annotations"].get(capi_types::names::CLAIM_ANNOTATION).is_some()
+    })?;
+    for _ in 0..2 {
+        let to = world.other_kubeconfig()?.display().to_string();
+        world.plane.clusterctl(&["move", "-n", "nomad", "--to-kubeconfig", &to], &[])?;
+        world.turn_over();
+        cluster.available(world, one)?;
+    }
+    world.drop_side();
+    cluster.named(world)?;
+    for operation in ["POST machines allocate", "POST machine deploy"] {
+        let count = world.sim.count(operation)?;
+        ensure!(count == 2, "{count} times {operation}");
+    }
+    cluster.delete(world)
+}
+
+/// Two clusters of one name in two namespaces: nothing of one is the other's.
+pub(super) fn two_namespaces(world: &mut World) -> Result<()> {
+    let world = &*world;
+    let one = Size { control_planes: 1, workers: 1 };
+    let mut clusters = Vec::new();
+    for namespace in ["left", "right"] {
+        clusters.push(UserCluster::apply(world, namespace, "twin", &generated(world, namespace, "twin", "", one)?)?);
+    }
+    for cluster in &clusters {
+        cluster.available(world, one)?;
+        cluster.named(world)?;
+    }
+    let (left, right) = (&clusters[0], &clusters[1]);
+    let ids = |cluster: &UserCluster| {
+        anyhow::Ok(cluster.boxes(world)?.into_iter().map(|(_, id)| id).collect::<BTreeSet<String>>())
+    };
+    ensure!(ids(left)?.is_disjoint(&ids(right)?), "{:?} and {:?}", ids(left)?, ids(right)?);
+    ensure!(left.host(world)? != right.host(world)?, "both are {}", left.host(world)?);
+    let before = ids(right)?;
+    left.delete(world)?;
+    right.available(world, one)?;
+    right.named(world)?;
+    ensure!(ids(right)? == before, "{before:?} became {:?}", ids(right)?);
+    right.delete(world)
+}
+
+/// The control plane 1 → 3: etcd gains members one by one, the name gains addresses.
+pub(super) fn scale_control_plane(world: &mut World) -> Result<()> {
+    let world = &*world;
+    let one = Size { control_planes: 1, workers: 1 };
+    let manifest = generated(world, "grow", "grow", "", one)?;
+    let cluster = UserCluster::apply(world, "grow", "grow", &manifest)?;
+    cluster.available(world, one)?;
+    let before = cluster.boxes(world)?;
+    let name = text(&cluster.only(world, "kubeadmcontrolplanes")?, "/metadata/name").to_owned();
+    cluster.patch(world, "kubeadmcontrolplane", &name, &json!({"spec": {"replicas": 3}}))?;
+    cluster.available(world, Size { control_planes: 3, workers: 1 })?;
+    cluster.named(world)?;
+    let after = cluster.boxes(world)?;
+    ensure!(after.is_superset(&before) && after.len() == 4, "{before:?} became {after:?}");
+    let host = cluster.host(world)?;
+    let addresses = world.sim.resolve(&host)?;
+    ensure!(addresses.len() == 3, "{host} has {addresses:?}");
+    // Each of them answers by itself.
+    for address in &addresses {
+        let server = format!("--server=https://{address}:6443");
+        let verify = format!("--tls-server-name={host}");
+        let said = cluster.kubectl(world)?.run(&[&server, &verify, "get", "--raw", "/readyz"])?;
+        ensure!(said.trim() == "ok", "{address}: {said}");
+    }
+    Ok(())
+}
+
+/// The first control plane is deleted and replaced: the name never loses its last address, and etcd keeps three members.
+pub(super) fn replace_first(world: &mut World) -> Result<()> {
+    let world = &*world;
+    let cluster = UserCluster { namespace: "grow".to_owned(), name: "grow".to_owned() };
+    let machines =
+        world.plane.kubectl.list("grow", "machines.cluster.x-k8s.io", capi_types::names::CONTROL_PLANE_LABEL)?;
+    let oldest =
+        machines.iter().min_by_key(|m| text(m, "/metadata/creationTimestamp").to_owned()).context("a Machine")?;
+    let oldest = text(oldest, "/metadata/name").to_owned();
+    let infrastructure = cluster.get(world, "machines.cluster.x-k8s.io", &oldest)?;
+    let maas_machine = cluster.get(world, "maasmachine", text(&infrastructure, "/spec/infrastructureRef/name"))?;
+    let id = text(&maas_machine, "/spec/systemID").to_owned();
+    world.plane.kubectl.run(&["delete", "-n", "grow", "machines.cluster.x-k8s.io", &oldest, "--wait=false"])?;
+    let host = cluster.host(world)?;
+    let kubectl = cluster.kubectl(world)?;
+    until("the first control plane is gone", super::cluster::LONG, || {
+        ensure!(!world.sim.resolve(&host)?.is_empty(), "{host} lost its last address");
+        let answer = kubectl.say(&["get", "--raw", "/readyz"])?;
+        let there = world.plane.kubectl.get("grow", "machines.cluster.x-k8s.io", &oldest)?;
+        let left = there.as_ref().map(super::kubectl::conditions).unwrap_or_default();
+        Ok(when(there.is_none(), || format!("{} {left}", answer.out.trim())))
+    })?;
+    cluster.available(world, Size { control_planes: 3, workers: 1 })?;
+    cluster.named(world)?;
+    let held = cluster.boxes(world)?;
+    ensure!(held.len() == 4, "{held:?}");
+    let machine = world.sim.get(&format!("machines/{id}"))?;
+    let ours = held.iter().any(|(_, held)| *held == id);
+    ensure!(ours || machine["owner"].is_null(), "{id} was not released: {machine}");
+    cluster.delete(world)
+}
