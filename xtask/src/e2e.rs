@@ -19,6 +19,7 @@ mod life;
 mod namespace;
 mod patience;
 mod plane;
+mod regions;
 mod rights;
 mod simulator;
 mod story;
@@ -93,7 +94,11 @@ const SCENARIOS: &[Scenario] = &[
     more("delete-without-maas", &[], trouble::delete_without_maas),
     more("delete-without-key", &[], trouble::delete_without_credentials),
     more("delete-without-data", &[], trouble::delete_without_bootstrap),
+    more("old-kubernetes", &[], article::old_kubernetes),
+    more("flavours", &[], story::flavours),
+    more("vip", &[], story::virtual_address),
     more("two-namespaces", &[], story::two_namespaces),
+    more("two-regions", &[], regions::two_regions),
     more("move-midway", &[], story::moved_midway),
     more("takeover", &[], takeover::by_apply),
     more("upgrade-provider", &[], takeover::by_upgrade),
@@ -125,7 +130,7 @@ fn played(root: &Path, options: &Options) -> Result<ExitCode> {
     }
     let binaries = Binaries::find(root)?;
     let folder = new_folder(&root.join("target/e2e"))?;
-    namespace::furnish(&folder, &[simulator::NAME_SERVER])?;
+    namespace::furnish(&folder, &[simulator::FIRST.name_server, simulator::SECOND.name_server])?;
     let watch = Watch::start();
     let mut world = World::start(binaries, root, &folder).inspect_err(|_| told_logs(&folder))?;
     let start = watch.seconds();

@@ -33,6 +33,25 @@ fn manifest(world: &World) -> Result<String> {
     run(&mut convert, folder, Duration::from_secs(30))?.success("capmaasctl convert")
 }
 
+/// The article's own version of Kubernetes: convert warns of it, and the real providers never make bootstrap data for it. No machine
+/// is held meanwhile, and the cluster goes as it came.
+pub(super) fn old_kubernetes(world: &mut World) -> Result<()> {
+    let world = &*world;
+    let seed = world.root.join("crates/capi-types/seed/cluster1.yaml");
+    let mut convert = bound(&world.binaries.ours("capmaasctl"));
+    convert.arg("convert").arg(&seed);
+    let said = run(&mut convert, &world.plane.folder, Duration::from_secs(30))?;
+    ensure!(said.err.contains("v1.19.12 is older than v1.22.0"), "convert does not warn: {}", said.err);
+    let manifest = said.out.replace("namespace: default", "namespace: old");
+    let article = UserCluster::apply(world, "old", NAME, &manifest)?;
+    let machine = article.control_plane(world)?;
+    article.until(world, "waits for bootstrap data", ("maasmachine", text(&machine, "/metadata/name")), |machine| {
+        condition(machine, "Ready").1 == "WaitingForBootstrapData"
+    })?;
+    ensure!(article.boxes(world)?.is_empty(), "a machine is held without bootstrap data");
+    article.delete(world)
+}
+
 /// The whole article: what we claim is copied, bootstrap data arrives unaltered, one control plane and one worker are there, the
 /// Nodes are tied, and nothing alarms anybody.
 pub(super) fn article(world: &mut World) -> Result<()> {

@@ -18,11 +18,19 @@ const SPEED: &str = "60";
 /// Machines in the region.
 const MACHINES: &str = "14";
 
-/// Where machines have their addresses: on loopback, so that each has one that others reach.
-const SUBNET: &str = "127.10.0.0/16";
+/// Where a region is: on loopback, so that each machine has an address that others reach.
+pub(super) struct Place {
+    /// Addresses of machines.
+    subnet: &'static str,
+    /// Where the name server answers, on the port that resolvers ask.
+    pub(super) name_server: &'static str,
+}
 
-/// Where the region's name server answers, on the port that resolvers ask.
-pub(super) const NAME_SERVER: &str = "127.10.0.2";
+/// The region of all scenarios.
+pub(super) const FIRST: Place = Place { subnet: "127.10.0.0/16", name_server: "127.10.0.2" };
+
+/// Another one, for scenarios with two.
+pub(super) const SECOND: Place = Place { subnet: "127.11.0.0/16", name_server: "127.11.0.2" };
 
 /// A simulated MAAS region.
 pub(super) struct Simulator {
@@ -37,10 +45,10 @@ pub(super) struct Simulator {
 
 impl Simulator {
     /// Starts it and waits until it says where it is.
-    pub(super) fn start(capmaasctl: &Path, folder: &Path) -> Result<Self> {
+    pub(super) fn start(capmaasctl: &Path, place: &Place, folder: &Path) -> Result<Self> {
         let mut command = bound(capmaasctl);
         command.args(["maas-sim", "--listen", "127.0.0.1:0", "--speed", SPEED, "--machines", MACHINES]);
-        command.args(["--subnet", SUBNET, "--dns-listen", &format!("{NAME_SERVER}:53")]);
+        command.args(["--subnet", place.subnet, "--dns-listen", &format!("{}:53", place.name_server)]);
         let mut process = Daemon::start("maas-sim", folder, &mut command)?;
         let (endpoint, api_key) = until("maas-sim", Duration::from_secs(20), || {
             process.check()?;

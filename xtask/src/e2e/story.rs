@@ -12,6 +12,9 @@ use super::world::World;
 /// Kubernetes of generated clusters; one minor below the newest that today's kubeadm provider takes, so that it can be upgraded.
 pub(super) const KUBERNETES_VERSION: &str = "v1.34.1";
 
+/// For the flavour with a virtual address: in the part of the subnet that MAAS gives to nobody.
+const VIRTUAL_ADDRESS: &str = "127.10.0.8";
+
 /// Namespace of the cluster that the smoke test's rows share.
 const NAMESPACE: &str = "story";
 
@@ -28,6 +31,18 @@ fn story() -> UserCluster {
 
 /// `clusterctl generate cluster` with a flavour of ours and the variables that have no default.
 pub(super) fn generated(world: &World, namespace: &str, name: &str, flavour: &str, size: Size) -> Result<String> {
+    generated_in(world, namespace, name, flavour, size, "maas.sc")
+}
+
+/// The same under another domain of MAAS.
+pub(super) fn generated_in(
+    world: &World,
+    namespace: &str,
+    name: &str,
+    flavour: &str,
+    size: Size,
+    domain: &str,
+) -> Result<String> {
     let (control_planes, workers) = (size.control_planes.to_string(), size.workers.to_string());
     let mut arguments = vec!["generate", "cluster", name, "--infrastructure", "maas", "--target-namespace", namespace];
     arguments.extend(["--kubernetes-version", KUBERNETES_VERSION]);
@@ -36,7 +51,8 @@ pub(super) fn generated(world: &World, namespace: &str, name: &str, flavour: &st
         arguments.extend(["--flavor", flavour]);
     }
     let variables = [
-        ("MAAS_DNS_DOMAIN", "maas.sc"),
+        ("MAAS_DNS_DOMAIN", domain),
+        ("CONTROL_PLANE_ENDPOINT_IP", VIRTUAL_ADDRESS),
         ("CONTROL_PLANE_MACHINE_IMAGE", "ubuntu/noble"),
         ("WORKER_MACHINE_IMAGE", "ubuntu/noble"),
         ("CLUSTER_TOPOLOGY", "true"),
@@ -168,6 +184,47 @@ pub(super) fn moved_midway(world: &mut World) -> Result<()> {
         ensure!(count == 2, "{count} times {operation}");
     }
     cluster.delete(world)
+}
+
+/// What every flavour makes is taken by the real API server with all its webhooks and schemas, strictly.
+pub(super) fn flavours(world: &mut World) -> Result<()> {
+    let world = &*world;
+    let kubectl = &world.plane.kubectl;
+    kubectl.run(&["create", "namespace", "flavours"])?;
+    for flavour in ["", "vip", "mhc", "topology"] {
+        let manifest = generated(world, "flavours", "taste", flavour, Size { control_planes: 3, workers: 3 })?;
+        let file = kubectl.manifest("flavour.yaml", &manifest)?;
+        let said = kubectl.say(&["apply", "-n", "flavours", "--dry-run=server", "--validate=strict", "-f", &file])?;
+        // A dry run makes no class that the Cluster in the same file could be checked with.
+        let class = said.err.lines().all(|line| line.contains("ClusterClass") || line.trim().is_empty());
+        ensure!(said.status.success() || flavour == "topology" && class, "{flavour}: {}{}", said.out, said.err);
+    }
+    kubectl.run(&["delete", "namespace", "flavours", "--wait=false"])?;
+    Ok(())
+}
+
+/// The flavour with a virtual address: it comes up under the user's address, and MAAS's DNS is not written at all.
+pub(super) fn virtual_address(world: &mut World) -> Result<()> {
+    let world = &*world;
+    let size = Size { control_planes: 3, workers: 1 };
+    let names = world.sim.get("dns")?;
+    let cluster = UserCluster::apply(world, "vip", "vip", &generated(world, "vip", "vip", "vip", size)?)?;
+    cluster.available(world, size)?;
+    let server =
+        cluster.kubectl(world)?.run(&["config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"])?;
+    ensure!(server == format!("https://{VIRTUAL_ADDRESS}:6443"), "the server is {server}");
+    ensure!(world.sim.get("dns")? == names, "names changed: {} {names}", world.sim.get("dns")?);
+    let counters = world.sim.get("counters")?;
+    let written = counters["counters"]
+        .as_object()
+        .context("counters")?
+        .keys()
+        .find(|operation| operation.contains("dnsresource") && !operation.starts_with("GET"));
+    ensure!(written.is_none(), "{written:?} for a cluster that needs no DNS");
+    let boxes = cluster.boxes(world)?;
+    cluster.start_to_delete(world)?;
+    cluster.gone(world)?;
+    released(world, &boxes)
 }
 
 /// Two clusters of one name in two namespaces: nothing of one is the other's.

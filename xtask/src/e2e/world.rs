@@ -13,7 +13,7 @@ use super::child::{Daemon, bound};
 use super::http;
 use super::patience::until;
 use super::plane::Plane;
-use super::simulator::Simulator;
+use super::simulator::{self, Simulator};
 use crate::dist;
 
 /// Kinds that Cluster API and we keep in a cluster's namespace.
@@ -50,11 +50,8 @@ impl World {
     /// Starts all but Cluster API and the controller, which [`init`] installs.
     pub(super) fn start(binaries: Binaries, root: &Path, folder: &Path) -> Result<Self> {
         let plane = Plane::start(&binaries, folder)?;
-        let sim = Simulator::start(&binaries.ours("capmaasctl"), folder)?;
-        let mut command = bound(&binaries.ours("simulated-machines"));
-        command.arg("--region").arg(sim.address.to_string()).arg("--etcd").arg(&plane.etcd);
-        command.arg("--components").arg(binaries.components()).arg("--folder").arg(folder.join("machines"));
-        let machines = Daemon::start("simulated-machines", folder, &mut command)?;
+        let sim = Simulator::start(&binaries.ours("capmaasctl"), &simulator::FIRST, folder)?;
+        let machines = Self::machines(&binaries, &plane.etcd, &sim, folder)?;
         let (root, folder) = (root.to_owned(), folder.to_owned());
         Ok(Self { controller: None, machines, sim, plane, other: None, sides: 0, binaries, root, folder, read: (0, 0) })
     }
@@ -137,6 +134,12 @@ impl World {
 
     /// Starts the controller with the rights of the release, and waits until it is ready.
     pub(super) fn start_controller(&mut self) -> Result<()> {
+        self.controller = Some(self.controller("capmaas-controller", &[], &[])?);
+        Ok(())
+    }
+
+    /// Starts a controller with these flags and variables besides, and waits until it is ready.
+    pub(super) fn controller(&self, name: &str, flags: &[&str], variables: &[(&str, &str)]) -> Result<Daemon> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).context("a free port")?;
         let health = listener.local_addr().context("a free port")?;
         drop(listener);
@@ -144,12 +147,13 @@ impl World {
         command.arg("--kubeconfig").arg(self.plane.controller_kubeconfig()?).arg(format!("--health-addr={health}"));
         // A shorter lease than by default: one scenario waits until a dead leader's has run out.
         command.args(["--leader-elect", "--leader-elect-lease-duration=6s", "--leader-elect-renew-deadline=4s"]);
-        command.args(["--leader-elect-retry-period=1s", "--diagnostics-address=0", "-v4"]);
+        command.args(["--leader-elect-retry-period=1s", "--diagnostics-address=0", "-v4"]).args(flags);
         for variable in ["MAAS_ENDPOINT", "MAAS_API_KEY", "POD_NAMESPACE", "KUBECONFIG", "RUST_LOG"] {
             command.env_remove(variable);
         }
-        let mut controller = Daemon::start("capmaas-controller", &self.plane.folder, &mut command)?;
-        until("capmaas-controller", Duration::from_secs(30), || {
+        command.envs(variables.iter().copied());
+        let mut controller = Daemon::start(name, &self.plane.folder, &mut command)?;
+        until(name, Duration::from_secs(30), || {
             controller.check()?;
             Ok(match http::call(health, "GET", "/readyz", "") {
                 Ok((200, _)) => Ok(()),
@@ -157,8 +161,15 @@ impl World {
                 Err(error) => Err(format!("{error:#}")),
             })
         })?;
-        self.controller = Some(controller);
-        Ok(())
+        Ok(controller)
+    }
+
+    /// Starts what runs on a region's machines.
+    pub(super) fn machines(binaries: &Binaries, etcd: &str, sim: &Simulator, folder: &Path) -> Result<Daemon> {
+        let mut command = bound(&binaries.ours("simulated-machines"));
+        command.arg("--region").arg(sim.address.to_string()).arg("--etcd").arg(etcd);
+        command.arg("--components").arg(binaries.components()).arg("--folder").arg(folder.join("machines"));
+        Daemon::start("simulated-machines", folder, &mut command)
     }
 
     /// SIGKILL for the controller.

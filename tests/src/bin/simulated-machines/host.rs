@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use capmaas_sandbox::nodes::{CloudInit, Kubeadm, MetaData};
 use tokio::process::Child;
 use tokio::task::JoinSet;
@@ -139,6 +139,8 @@ struct ControlPlane {
     _etcd: Child,
     _kubelet: Child,
     _api: Forward,
+    /// Its part in a virtual address, if the cluster has one.
+    _vip: Option<Forward>,
 }
 
 /// cloud-init and kubeadm.
@@ -164,7 +166,10 @@ async fn first_boot(
     let member = Member { shared, folder, name: &name, address };
     let (control_plane, version) = match &command {
         Kubeadm::Init { version, .. } => {
-            join::until_named(&endpoint, address).await?;
+            match virtual_address(&endpoint) {
+                Some(vip) => announced(&cloud_init, vip)?,
+                None => join::until_named(&endpoint, address).await?,
+            }
             member.write_certificates(&cloud_init)?;
             let etcd = member.start("new", &format!("{name}={}", member.peer())).await?;
             cluster::found(shared, &endpoint, &cloud_init).await?;
@@ -247,7 +252,21 @@ async fn control_plane(
         cluster.etcd.insert(machine.system_id.clone(), client_url(address));
         cluster.members.insert(machine.system_id.clone());
     }
-    Ok(ControlPlane { _etcd: etcd, _kubelet, _api })
+    let _vip = virtual_address(endpoint).map(|vip| Forward::when_free(vip, server));
+    Ok(ControlPlane { _etcd: etcd, _kubelet, _api, _vip })
+}
+
+/// An endpoint that is an address and not a name.
+fn virtual_address(endpoint: &str) -> Option<SocketAddr> {
+    endpoint.parse().ok()
+}
+
+/// kube-vip must have been told the address: nothing else on the machine would take it.
+fn announced(cloud_init: &CloudInit, vip: SocketAddr) -> Result<()> {
+    const MANIFEST: &str = "/etc/kubernetes/manifests/kube-vip.yaml";
+    let manifest = cloud_init.file(MANIFEST).with_context(|| format!("nobody takes {vip}: there is no {MANIFEST}"))?;
+    ensure!(manifest.contains(&format!("\"{}\"", vip.ip())), "{MANIFEST} does not name {vip}");
+    Ok(())
 }
 
 fn client_url(address: IpAddr) -> String {

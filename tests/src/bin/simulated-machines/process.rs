@@ -5,6 +5,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tokio::net::{TcpListener, TcpStream};
@@ -46,23 +47,40 @@ impl Forward {
     pub(crate) async fn start(from: SocketAddr, to: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind(from).await.with_context(|| from.to_string())?;
         let mut tasks = JoinSet::new();
+        tasks.spawn(pass_on(listener, to));
+        Ok(Self(tasks))
+    }
+
+    /// Takes `from` as soon as nobody else has it, as the next holder of a virtual address does.
+    pub(crate) fn when_free(from: SocketAddr, to: SocketAddr) -> Self {
+        let mut tasks = JoinSet::new();
         tasks.spawn(async move {
-            let mut connections = JoinSet::new();
             loop {
-                tokio::select! { biased;
-                    Some(_) = connections.join_next(), if !connections.is_empty() => {}
-                    accepted = listener.accept() => {
-                        let Ok((mut near, _)) = accepted else { continue };
-                        connections.spawn(async move {
-                            // How a connection ends is its two ends' business.
-                            if let Ok(mut far) = TcpStream::connect(to).await {
-                                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
-                            }
-                        });
-                    }
+                if let Ok(listener) = TcpListener::bind(from).await {
+                    pass_on(listener, to).await;
                 }
+                tokio::time::sleep(Duration::from_secs(1)).await;
             }
         });
-        Ok(Self(tasks))
+        Self(tasks)
+    }
+}
+
+/// Forwards what comes in, until dropped.
+async fn pass_on(listener: TcpListener, to: SocketAddr) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! { biased;
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            accepted = listener.accept() => {
+                let Ok((mut near, _)) = accepted else { continue };
+                connections.spawn(async move {
+                    // How a connection ends is its two ends' business.
+                    if let Ok(mut far) = TcpStream::connect(to).await {
+                        let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                    }
+                });
+            }
+        }
     }
 }
