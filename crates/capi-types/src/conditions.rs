@@ -19,6 +19,9 @@ pub const NODE_TIED: &str = "NodeTied";
 pub const LOAD_BALANCER_READY: &str = "LoadBalancerReady";
 /// MaasCluster: the workload cluster's API server answers (name of the Go provider).
 pub const API_SERVER_AVAILABLE: &str = "APIServerAvailable";
+/// Webhook configurations of the Go provider are left over, and stand between the API server and us. Only there when some were found;
+/// True is the bad case.
+pub const LEFTOVER_WEBHOOKS: &str = "LeftoverWebhooks";
 
 /// Reasons. Those the Go provider used keep their spelling, the `Reason` in `MachineDeployStartedReason` included.
 pub mod reason {
@@ -116,6 +119,11 @@ pub mod reason {
     pub const MAAS_FORBIDDEN: &str = "MAASForbidden";
     /// No usable credentials Secret.
     pub const CREDENTIALS_MISSING: &str = "CredentialsMissing";
+
+    /// Webhook configurations are left over.
+    pub const LEFTOVER_WEBHOOKS_FOUND: &str = "LeftoverWebhooksFound";
+    /// They are gone.
+    pub const NO_LEFTOVER_WEBHOOKS: &str = "NoLeftoverWebhooks";
 
     /// Whether a person must do something before it goes on: change an object, MAAS, or the credentials.
     ///

@@ -8,7 +8,7 @@ use kube::core::DynamicObject;
 use serde_json::Value;
 
 use crate::endpoint::ApiEndpoint;
-use crate::names::{CONTROL_PLANE_LABEL, PAUSED_ANNOTATION};
+use crate::names::CONTROL_PLANE_LABEL;
 
 /// Why a core object could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +66,7 @@ pub struct CoreRef {
 pub struct CoreCluster {
     /// Name, namespace, labels, deletionTimestamp, …
     pub metadata: ObjectMeta,
-    /// `spec.paused`.
+    /// `spec.paused`: pauses everything of the Cluster. (Its own pause annotation pauses the Cluster object alone.)
     pub paused: bool,
     /// Whether Cluster API has seen our MaasCluster provisioned.
     pub infrastructure_provisioned: bool,
@@ -126,11 +126,6 @@ impl CoreCluster {
             control_plane_ref: reference(value, "/spec/controlPlaneRef"),
             api_server_port: port(value, "/spec/clusterNetwork/apiServerPort"),
         })
-    }
-
-    /// Whether it is paused by its spec or by its own annotation.
-    pub fn is_paused(&self) -> bool {
-        self.paused || self.metadata.annotations.as_ref().is_some_and(|a| a.contains_key(PAUSED_ANNOTATION))
     }
 
     /// Whether it is being deleted.
@@ -330,13 +325,12 @@ mod tests {
 
     #[test]
     fn empty_and_odd_values_read_as_absent() {
-        let cluster =
-            CoreCluster::from_value(&json!({"metadata": {"name": "c", "annotations": {PAUSED_ANNOTATION: ""}},
+        let cluster = CoreCluster::from_value(&json!({"metadata": {"name": "c"},
             "spec": {"paused": null, "controlPlaneEndpoint": {"host": "", "port": 0}, "infrastructureRef": {}},
             "status": {"conditions": "none", "initialization": {}}}))
-            .unwrap();
+        .unwrap();
         assert!(cluster.control_plane_endpoint.is_none() && cluster.infrastructure_ref.is_none());
-        assert!(!cluster.paused && cluster.is_paused(), "paused by its annotation");
+        assert!(!cluster.paused);
         let machine =
             CoreMachine::from_value(&json!({"metadata": {"name": "m"}, "spec": {"failureDomain": ""}})).unwrap();
         assert_eq!(machine.failure_domain, None);

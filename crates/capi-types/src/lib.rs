@@ -66,7 +66,7 @@ pub use convert::convert;
 pub use core_objects::{CoreCluster, CoreMachine, CoreRef, ReadError, ReadErrorKind};
 pub use crds::{CRD_KINDS, crd_file_name, crd_yaml, crds};
 pub use endpoint::{ApiEndpoint, ControlPlaneEndpointMode};
-pub use failure_domain::FailureDomain;
+pub use failure_domain::{FailureDomain, FailureDomains};
 pub use maascluster::{
     ClusterNetworkStatus, InitializationStatus, LxdConfig, MaasCluster, MaasClusterSpec, MaasClusterStatus, NicType,
 };

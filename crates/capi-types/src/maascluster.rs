@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::{ApiEndpoint, ControlPlaneEndpointMode};
-use crate::failure_domain::FailureDomain;
+use crate::failure_domain::FailureDomains;
+use crate::names::MANAGED_BY_ANNOTATION;
 
 /// What the user wants of a cluster on MAAS.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -124,9 +125,9 @@ pub struct MaasClusterStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<ClusterNetworkStatus>,
     /// Zones published to Cluster API: a list; objects stored by the Go provider up to v0.8 may still hold a map.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::failure_domain::list_or_map")]
+    #[serde(default, skip_serializing_if = "FailureDomains::is_absent")]
     #[schemars(schema_with = "crate::failure_domain::either_shape")]
-    pub failure_domains: Vec<FailureDomain>,
+    pub failure_domains: FailureDomains,
     /// Conditions; Ready sums up the others.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::lenient::list")]
     #[schemars(schema_with = "crate::schemas::conditions")]
@@ -162,6 +163,11 @@ impl MaasCluster {
         self.status
             .as_ref()
             .is_some_and(|s| s.ready || s.initialization.as_ref().is_some_and(|i| i.provisioned == Some(true)))
+    }
+
+    /// Whether somebody else manages it (annotation `cluster.x-k8s.io/managed-by`, any value): then we leave it alone.
+    pub fn is_externally_managed(&self) -> bool {
+        self.metadata.annotations.as_ref().is_some_and(|a| a.contains_key(MANAGED_BY_ANNOTATION))
     }
 
     /// Whether the Go provider's LXD host feature is asked for, which we do not offer.

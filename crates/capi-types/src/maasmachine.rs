@@ -212,6 +212,13 @@ pub enum AddressType {
     InternalIp,
 }
 
+impl MaasMachineSpec {
+    /// Whether the Go provider's LXD virtual machines are asked for, which we do not offer.
+    pub fn wants_lxd(&self) -> bool {
+        self.lxd.as_ref().is_some_and(|lxd| lxd.enabled == Some(true))
+    }
+}
+
 impl MaasMachine {
     /// The parsed `spec.providerID`; `None` when it is absent or empty.
     pub fn provider_id(&self) -> Option<Result<ProviderId, IdError>> {
@@ -229,7 +236,7 @@ impl MaasMachine {
 
     /// Whether the Go provider's LXD feature is asked for, which we do not offer.
     pub fn wants_lxd(&self) -> bool {
-        self.spec.lxd.as_ref().is_some_and(|lxd| lxd.enabled == Some(true))
+        self.spec.wants_lxd()
     }
 
     /// Whether it belongs to a control plane (label `cluster.x-k8s.io/control-plane`, copied from the Machine).

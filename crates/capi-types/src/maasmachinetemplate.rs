@@ -84,11 +84,13 @@ pub struct TemplateMeta {
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MaasMachineTemplateStatus {
-    /// Resources by name (cpu, memory, ephemeral-storage).
+    /// Resources by name: cpu and memory, of each the least that a machine in MAAS has that matches the template, whether it is free or
+    /// in use and whoever holds it (as far as the provider's MAAS user may see it). Absent when no machine matches. The annotations
+    /// capacity.cluster-autoscaler.kubernetes.io/… on a MachineDeployment win over it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "crate::schemas::capacity")]
     pub capacity: BTreeMap<String, Quantity>,
-    /// Architecture and operating system.
+    /// Architecture and operating system, when all machines that match have the same architecture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_info: Option<NodeInfo>,
     /// Conditions of the template.

@@ -1,7 +1,7 @@
 //! The manager of the MAAS infrastructure provider: everything that does I/O, around plans that do none.
 //!
 //! **What it is.** [`Manager::run`] is one future on one `JoinSet`: feeders that watch Kubernetes, the MAAS region and the workload
-//! clusters; stores; the queue; the executor that does the one step a plan asks for; leader election; the admin servers. The
+//! clusters, and look for what the Go provider left behind; stores; the queue; the executor that does the one step a plan asks for; leader election; the admin servers. The
 //! controller and the sandbox both call it. Dropping the future is a crash, and everything recovers from it.
 //!
 //! **What it is not.** It decides nothing: policy is in `capmaas-reconcile`, the metal's ways in `capmaas-provider-maas`. It uses

@@ -97,6 +97,7 @@ impl Manager {
         let credentials = feeders::credentials::start(&mut tasks, &env);
         tasks.spawn(feeders::region::run(env.clone(), shared.clone(), credentials, metrics.clone()));
         tasks.spawn(feeders::workloads::run(env.clone(), shared.clone()));
+        tasks.spawn(feeders::leftovers::run(env.clone(), shared.clone()));
         let executor = Executor::new(env.clone(), shared.clone(), metrics);
         let mut runner = Runner { executor, shared, limit: env.settings.concurrency.max(1), passes: JoinSet::new() };
         let ended = {

@@ -17,7 +17,7 @@ use maas_client::{
 
 use crate::fault::{Doing, fault, rejected, short, words};
 use crate::lanes::Lanes;
-use crate::status::host_view;
+use crate::status::{hardware, host_view};
 use crate::watcher::Query;
 
 /// The groups of MAAS calls that a region needs; mocks in tests, else [`Services::from`] a client.
@@ -171,6 +171,7 @@ impl MaasRegion {
             }
             Query::Token(token) => self.token(token, sent, asked).await,
             Query::Pool(constraints) => self.pool(constraints, sent).await,
+            Query::Hardware(constraints) => self.hardware(constraints).await,
             Query::Name(name) => self.name(name, sent).await,
             Query::Domains => {
                 let _leave = self.lanes.any().await;
@@ -245,15 +246,7 @@ impl MaasRegion {
     }
 
     async fn pool(&self, constraints: &Constraints, sent: Seq) -> Result<Vec<Fact>, Fault> {
-        let filter = MachineFilter {
-            status: vec![MachineStatus::Ready],
-            zone: constraints.zone.iter().cloned().collect(),
-            pool: constraints.pool.iter().cloned().collect(),
-            tags: constraints.tags.iter().cloned().collect(),
-            cpu_count: (constraints.min_cpu > 0).then_some(constraints.min_cpu),
-            mem: (constraints.min_memory_mib > 0).then_some(constraints.min_memory_mib),
-            ..Default::default()
-        };
+        let filter = MachineFilter { status: vec![MachineStatus::Ready], ..matching(constraints) };
         match self.list(&filter).await {
             Ok(views) => {
                 let ids = views.iter().map(|view| view.id.clone()).collect();
@@ -266,6 +259,23 @@ impl MaasRegion {
         }
     }
 
+    /// What the machines that match are made of, as far as our user may see them (an administrator: all).
+    async fn hardware(&self, constraints: &Constraints) -> Result<Vec<Fact>, Fault> {
+        let filter = MachineFilter {
+            // A missing or retired machine is hardware that is not there (any more).
+            not_status: vec![MachineStatus::Missing, MachineStatus::Retired],
+            ..matching(constraints)
+        };
+        let _leave = self.lanes.any().await;
+        let makes = match self.services.machines.list(&filter).await {
+            Ok(machines) => machines.iter().filter_map(hardware).collect(),
+            // A zone, pool or tag that does not exist: no machine is in it.
+            Err(error) if error.kind() == ErrorKind::Validation => BTreeSet::new(),
+            Err(error) => return Err(fault(Doing::Read, &error)),
+        };
+        Ok(vec![Fact::Hardware(constraints.clone(), makes)])
+    }
+
     async fn name(&self, name: &DnsName, sent: Seq) -> Result<Vec<Fact>, Fault> {
         let _leave = self.lanes.any().await;
         let addresses = match maas_dns::read(&*self.services.dns_resources, &dns_name(name)?).await {
@@ -275,6 +285,18 @@ impl MaasRegion {
             Err(error) => return Err(fault(Doing::Read, error.maas())),
         };
         Ok(vec![Fact::Name(name.clone(), addresses, sent)])
+    }
+}
+
+/// The filter of constraints, whatever the status.
+fn matching(constraints: &Constraints) -> MachineFilter {
+    MachineFilter {
+        zone: constraints.zone.iter().cloned().collect(),
+        pool: constraints.pool.iter().cloned().collect(),
+        tags: constraints.tags.iter().cloned().collect(),
+        cpu_count: (constraints.min_cpu > 0).then_some(constraints.min_cpu),
+        mem: (constraints.min_memory_mib > 0).then_some(constraints.min_memory_mib),
+        ..Default::default()
     }
 }
 

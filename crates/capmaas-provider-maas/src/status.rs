@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use capi_types::IdError;
-use capmaas_reconcile::host::{Holder, HostPhase, HostView, Power};
+use capmaas_reconcile::host::{Hardware, Holder, HostPhase, HostView, Power};
 use capmaas_reconcile::names::Token;
 use maas_client::{Interface, Machine, MachineStatus, PowerState};
 
@@ -94,6 +94,21 @@ pub fn host_view(machine: &Machine, user: &str) -> Result<HostView, ViewError> {
         cpu: machine.cpu_count,
         memory_mib: machine.memory,
         addresses: addresses(machine),
+    })
+}
+
+/// What a machine is made of; `None` before it was commissioned, when MAAS knows of no cores and no memory.
+pub(crate) fn hardware(machine: &Machine) -> Option<Hardware> {
+    // `amd64/generic`: Debian's name, which is Go's but for one.
+    let architecture = match machine.architecture.split('/').next().unwrap_or_default() {
+        "ppc64el" => "ppc64le",
+        known @ ("amd64" | "arm64" | "s390x") => known,
+        _ => "",
+    };
+    (machine.cpu_count > 0 && machine.memory > 0).then(|| Hardware {
+        architecture: architecture.to_owned(),
+        cpu: machine.cpu_count,
+        memory_mib: machine.memory,
     })
 }
 

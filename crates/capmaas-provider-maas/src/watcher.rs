@@ -32,6 +32,9 @@ pub struct Periods {
     pub token: SignedDuration,
     /// Free machines, per distinct set of constraints.
     pub pool: SignedDuration,
+    /// Machines that match constraints, whoever holds them, per distinct set: machines are bought and scrapped seldom, and such a
+    /// list is long.
+    pub hardware: SignedDuration,
     /// A DNS name.
     pub name: SignedDuration,
     /// The domains.
@@ -49,6 +52,7 @@ impl Default for Periods {
             sweep: seconds(600),
             token: seconds(5),
             pool: seconds(15),
+            hardware: seconds(3600),
             name: seconds(60),
             domains: seconds(60),
             zones: seconds(300),
@@ -58,8 +62,8 @@ impl Default for Periods {
 
 impl Periods {
     fn longest(&self) -> SignedDuration {
-        let Self { in_flight, lost, sweep, token, pool, name, domains, zones } = *self;
-        [in_flight, lost, sweep, token, pool, name, domains, zones].into_iter().max().unwrap_or(sweep)
+        let Self { in_flight, lost, sweep, token, pool, hardware, name, domains, zones } = *self;
+        [in_flight, lost, sweep, token, pool, hardware, name, domains, zones].into_iter().max().unwrap_or(sweep)
     }
 }
 
@@ -84,6 +88,8 @@ pub enum Query {
     Token(Token),
     /// Ready machines that satisfy constraints.
     Pool(Constraints),
+    /// Machines that satisfy constraints, whoever holds them.
+    Hardware(Constraints),
     /// A DNS name.
     Name(DnsName),
     /// The domains.
@@ -110,6 +116,7 @@ enum Slot {
     Sweep,
     Token(Token),
     Pool(Constraints),
+    Hardware(Constraints),
     Name(DnsName),
     Domains,
     Zones,
@@ -124,6 +131,7 @@ impl Query {
             Self::Sweep(_) => Slot::Sweep,
             Self::Token(token) => Slot::Token(token.clone()),
             Self::Pool(constraints) => Slot::Pool(constraints.clone()),
+            Self::Hardware(constraints) => Slot::Hardware(constraints.clone()),
             Self::Name(name) => Slot::Name(name.clone()),
             Self::Domains => Slot::Domains,
             Self::Zones => Slot::Zones,
@@ -174,6 +182,10 @@ impl Watcher {
                     let missing = !stores.pools.contains_key(constraints);
                     draft.single(Query::Pool(constraints.clone()), missing, p.pool);
                 }
+                Topic::Hardware(constraints) => {
+                    let missing = !stores.hardware.contains_key(constraints);
+                    draft.single(Query::Hardware(constraints.clone()), missing, p.hardware);
+                }
                 Topic::Name(name) => {
                     let missing = matches!(stores.names.get(name), None | Some(NameSight::Unread));
                     draft.single(Query::Name(name.clone()), missing, p.name);
@@ -186,6 +198,7 @@ impl Watcher {
                 | Topic::CoreMachine(_)
                 | Topic::Members(_)
                 | Topic::Clones(_)
+                | Topic::Leftovers
                 | Topic::Nodes(_)
                 | Topic::Health(_) => {}
             }

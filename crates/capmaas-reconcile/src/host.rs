@@ -56,6 +56,17 @@ pub enum Holder {
     Other(String),
 }
 
+/// What a machine is made of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hardware {
+    /// Architecture in Go's words (`amd64`, `arm64`, `ppc64le`, `s390x`); empty when the provider knows none of them.
+    pub architecture: String,
+    /// Cores.
+    pub cpu: u32,
+    /// Memory, MiB.
+    pub memory_mib: u64,
+}
+
 /// One host.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostView {

@@ -14,7 +14,7 @@ use capi_types::SystemId;
 use jiff::Timestamp;
 
 use crate::fleet::Seq;
-use crate::host::{Holder, HostPhase, HostView, Power};
+use crate::host::{Hardware, Holder, HostPhase, HostView, Power};
 use crate::names::{Constraints, DnsName, Token};
 use crate::provider::{
     ClaimOrder, DeployOrder, Fault, Marks, Proof, Provider, PublishOrder, Recorded, Refusal, ReleaseOrder, Verdict,
@@ -237,6 +237,15 @@ impl ModelFleet {
                 let pool = Fact::Pool(constraints.clone(), PoolSight::Hosts(ids));
                 free.into_iter().map(seen).chain([pool]).collect()
             }
+            Topic::Hardware(constraints) => {
+                let fit = world.hosts.values().map(|metal| &metal.view).filter(|view| satisfies(view, constraints));
+                let make = |view: &HostView| Hardware {
+                    architecture: "amd64".to_owned(),
+                    cpu: view.cpu,
+                    memory_mib: view.memory_mib,
+                };
+                vec![Fact::Hardware(constraints.clone(), fit.map(make).collect())]
+            }
             Topic::Name(name) => vec![Fact::Name(name.clone(), world.names.get(name).cloned(), sent)],
             Topic::Domains => vec![Fact::Domains(BTreeSet::from(["maas".to_owned()]))],
             Topic::Zones => vec![Fact::Zones(world.hosts.values().map(|metal| metal.view.zone.clone()).collect())],
@@ -244,6 +253,7 @@ impl ModelFleet {
             | Topic::CoreMachine(_)
             | Topic::Members(_)
             | Topic::Clones(_)
+            | Topic::Leftovers
             | Topic::Nodes(_)
             | Topic::Health(_) => Vec::new(),
         }
@@ -266,13 +276,7 @@ impl Metal {
 
     fn can_serve(&self, wanted: &Constraints) -> bool {
         let view = &self.view;
-        view.phase == HostPhase::Free
-            && !view.locked
-            && wanted.tags.is_empty()
-            && wanted.zone.as_ref().is_none_or(|zone| *zone == view.zone)
-            && wanted.pool.as_ref().is_none_or(|pool| *pool == view.pool)
-            && view.cpu >= wanted.min_cpu
-            && view.memory_mib >= wanted.min_memory_mib
+        view.phase == HostPhase::Free && !view.locked && satisfies(view, wanted)
     }
 
     /// Held by our user, for this claim as far as marks and token tell.
@@ -284,6 +288,14 @@ impl Metal {
             Holder::Nobody | Holder::Other(_) => false,
         }
     }
+}
+
+fn satisfies(view: &HostView, wanted: &Constraints) -> bool {
+    wanted.tags.is_empty()
+        && wanted.zone.as_ref().is_none_or(|zone| *zone == view.zone)
+        && wanted.pool.as_ref().is_none_or(|pool| *pool == view.pool)
+        && view.cpu >= wanted.min_cpu
+        && view.memory_mib >= wanted.min_memory_mib
 }
 
 /// The address of the nth host.

@@ -6,12 +6,13 @@ use std::net::IpAddr;
 
 use capi_types::names::{CLUSTER_NAME_LABEL, CONTROL_PLANE_LABEL, PUBLISHED_ANNOTATION};
 use capi_types::{
-    ControlPlaneEndpointMode, CoreCluster, CoreMachine, MaasCluster, MaasMachine, MaasMachineTemplate, SystemId,
+    ControlPlaneEndpointMode, CoreCluster, CoreMachine, MaasCluster, MaasMachine, MaasMachineSpec, MaasMachineTemplate,
+    SystemId,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::fleet::HostSight;
-use crate::host::{HostPhase, HostView};
+use crate::host::{Hardware, HostPhase, HostView};
 use crate::names::{Constraints, DnsName, Key, Kind, ObjectName};
 use crate::record::Record;
 use crate::stores::{BadHost, Memory, NameSight, NodesSight, Region, Stores, TokenSight, cluster_of_infra};
@@ -49,6 +50,8 @@ pub struct MachineSeen<'a> {
     pub name: Option<(DnsName, &'a NameSight)>,
     /// The Nodes of the workload cluster.
     pub nodes: Option<&'a NodesSight>,
+    /// Webhook configurations that are left over from the Go provider.
+    pub leftovers: &'a BTreeSet<String>,
 }
 
 /// What the plan of a MaasCluster sees.
@@ -80,6 +83,8 @@ pub struct ClusterSeen<'a> {
     pub zones: Option<&'a BTreeSet<String>>,
     /// Which API server addresses answer.
     pub health: Option<&'a BTreeMap<IpAddr, bool>>,
+    /// Webhook configurations that are left over from the Go provider.
+    pub leftovers: &'a BTreeSet<String>,
 }
 
 /// A control-plane machine as its cluster sees it.
@@ -102,8 +107,14 @@ pub struct Member<'a> {
 pub struct TemplateSeen<'a> {
     /// The object.
     pub object: &'a MaasMachineTemplate,
+    /// The core Cluster that owns it.
+    pub cluster: Option<(ObjectName, Option<&'a CoreCluster>)>,
     /// MaasMachines cloned from it.
     pub clones: Vec<&'a MaasMachine>,
+    /// What a host must have.
+    pub constraints: Constraints,
+    /// What the machines that have it are made of.
+    pub hardware: Option<&'a BTreeSet<Hardware>>,
 }
 
 fn labelled<'a>(meta: &'a ObjectMeta, label: &str) -> Option<&'a str> {
@@ -125,14 +136,14 @@ pub(crate) fn host_of(object: &MaasMachine) -> Option<SystemId> {
     by_id.or_else(|| Some(object.provider_id()?.ok()?.system_id().clone()))
 }
 
-fn constraints(object: &MaasMachine, machine: Option<&CoreMachine>) -> Constraints {
+fn constraints(spec: &MaasMachineSpec, machine: Option<&CoreMachine>) -> Constraints {
     let text = |value: &Option<String>| value.clone().filter(|v| !v.is_empty());
     Constraints {
-        zone: text(&object.spec.failure_domain).or_else(|| machine.and_then(|m| text(&m.failure_domain))),
-        pool: text(&object.spec.resource_pool),
-        tags: object.spec.tags.iter().filter(|t| !t.is_empty()).cloned().collect(),
-        min_cpu: object.spec.min_cpu.try_into().unwrap_or(0),
-        min_memory_mib: object.spec.min_memory.try_into().unwrap_or(0),
+        zone: text(&spec.failure_domain).or_else(|| machine.and_then(|m| text(&m.failure_domain))),
+        pool: text(&spec.resource_pool),
+        tags: spec.tags.iter().filter(|t| !t.is_empty()).cloned().collect(),
+        min_cpu: spec.min_cpu.try_into().unwrap_or(0),
+        min_memory_mib: spec.min_memory.try_into().unwrap_or(0),
     }
 }
 
@@ -178,7 +189,7 @@ impl Stores {
         let record = Record::of(object);
         let memory = self.memory(&key);
         let host_id = host_of(object);
-        let constraints = constraints(object, core);
+        let constraints = constraints(&object.spec, core);
         let reserved: BTreeSet<_> = self.reserved().filter(|(k, _)| **k != key).map(|(_, id)| id).collect();
         let free = self.free_hosts(&constraints);
         let free =
@@ -208,8 +219,10 @@ impl Stores {
             free,
             bad: bad.unwrap_or_default(),
             rivals: rivals.unwrap_or_default(),
-            name: maas_cluster.filter(|_| control_plane).and_then(|c| self.name_of(c)),
+            // The name of a cluster that somebody else manages is not ours to keep, nor to wait for.
+            name: maas_cluster.filter(|c| control_plane && !c.is_externally_managed()).and_then(|c| self.name_of(c)),
             nodes: cluster.as_ref().and_then(|(c, _)| self.nodes.get(c)),
+            leftovers: &self.leftovers,
             cluster,
         })
     }
@@ -247,6 +260,7 @@ impl Stores {
             domains: self.domains.as_ref(),
             zones: self.zones.as_ref(),
             health: cluster.as_ref().and_then(|(n, _)| self.health.get(n)),
+            leftovers: &self.leftovers,
             cluster,
         })
     }
@@ -307,6 +321,18 @@ impl Stores {
             o.metadata.namespace.as_deref() == Some(&name.namespace)
                 && annotated(&o.metadata, capi_types::names::CLONED_FROM_NAME_ANNOTATION) == Some(&name.name)
         };
-        Some(TemplateSeen { object, clones: self.maas_machines.values().filter(cloned).collect() })
+        let constraints = constraints(&object.spec.template.spec, None);
+        let cluster = owner(&object.metadata, "Cluster").map(|n| {
+            let n = ObjectName::new(name.namespace.clone(), n);
+            let found = self.clusters.get(&n);
+            (n, found)
+        });
+        Some(TemplateSeen {
+            object,
+            cluster,
+            clones: self.maas_machines.values().filter(cloned).collect(),
+            hardware: self.hardware.get(&constraints),
+            constraints,
+        })
     }
 }

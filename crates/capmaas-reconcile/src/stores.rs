@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::decision::StepKind;
 use crate::fleet::{Fleet, HostSight, Seq};
-use crate::host::HostView;
+use crate::host::{Hardware, HostView};
 use crate::names::{Constraints, DnsName, Key, Kind, ObjectName, Token};
 use crate::observe::host_of;
 use crate::provider::Fault;
@@ -159,12 +159,17 @@ pub enum Fact {
     Token(Token, BTreeSet<SystemId>, Timestamp),
     /// The free hosts for constraints.
     Pool(Constraints, PoolSight),
+    /// The machines that satisfy constraints, whoever holds them, each make once. Not in the fleet: what others hold is nobody's
+    /// evidence, and it is read too seldom for that.
+    Hardware(Constraints, BTreeSet<Hardware>),
     /// The addresses of a name (`None`: no such resource), from a query sent as numbered.
     Name(DnsName, Option<BTreeSet<IpAddr>>, Seq),
     /// The domains.
     Domains(BTreeSet<String>),
     /// The zones.
     Zones(BTreeSet<String>),
+    /// Webhook configurations that are left over from the Go provider, each as kubectl takes it: `kind/name`.
+    Leftovers(BTreeSet<String>),
     /// The Nodes of a Cluster's workload cluster.
     Nodes(ObjectName, NodesSight),
     /// Which of the probed API server addresses of a Cluster answer.
@@ -211,6 +216,8 @@ pub struct Stores {
     pub tokens: BTreeMap<Token, TokenSight>,
     /// The answers to pool queries.
     pub pools: BTreeMap<Constraints, PoolSight>,
+    /// What the machines that satisfy constraints are made of.
+    pub hardware: BTreeMap<Constraints, BTreeSet<Hardware>>,
     /// DNS names.
     pub names: BTreeMap<DnsName, NameSight>,
     names_written: BTreeMap<DnsName, Seq>,
@@ -218,6 +225,8 @@ pub struct Stores {
     pub domains: Option<BTreeSet<String>>,
     /// MAAS zones.
     pub zones: Option<BTreeSet<String>>,
+    /// Webhook configurations that are left over from the Go provider, each as kubectl takes it: `kind/name`.
+    pub leftovers: BTreeSet<String>,
     /// Nodes by Cluster.
     pub nodes: BTreeMap<ObjectName, NodesSight>,
     /// API server health by Cluster.
@@ -330,6 +339,11 @@ impl Stores {
                 self.pools.insert(constraints.clone(), sight);
                 Learned::when(changed, Topic::Pool(constraints))
             }
+            Fact::Hardware(constraints, makes) => {
+                let changed = self.hardware.get(&constraints) != Some(&makes);
+                self.hardware.insert(constraints.clone(), makes);
+                Learned::when(changed, Topic::Hardware(constraints))
+            }
             Fact::Name(name, addresses, sent) => {
                 if self.names_written.get(&name).is_some_and(|written| sent < *written) {
                     return Learned::default();
@@ -345,6 +359,11 @@ impl Stores {
                 let changed = self.zones.as_ref() != Some(&zones);
                 self.zones = Some(zones);
                 Learned::when(changed, Topic::Zones)
+            }
+            Fact::Leftovers(found) => {
+                let changed = self.leftovers != found;
+                self.leftovers = found;
+                Learned::when(changed, Topic::Leftovers)
             }
             Fact::Nodes(cluster, sight) => {
                 let changed = self.nodes.get(&cluster) != Some(&sight);

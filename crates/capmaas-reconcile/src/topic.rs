@@ -26,12 +26,16 @@ pub enum Topic {
     Token(Token),
     /// The free hosts that satisfy constraints.
     Pool(Constraints),
+    /// What the machines that satisfy constraints are made of, whoever holds them.
+    Hardware(Constraints),
     /// The addresses of a DNS name.
     Name(DnsName),
     /// The domains that MAAS holds.
     Domains,
     /// The zones that MAAS holds.
     Zones,
+    /// What is left over from the Go provider.
+    Leftovers,
     /// The Nodes of the workload cluster of a Cluster.
     Nodes(ObjectName),
     /// Which API server addresses of a Cluster answer.

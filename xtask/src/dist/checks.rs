@@ -220,6 +220,10 @@ fn rights(documents: &[Value], say: &mut impl FnMut(String)) {
             if groups.iter().chain(&resources).chain(&verbs).any(|word| word.contains('*')) {
                 say(format!("{name} has a wildcard"));
             }
+            let webhooks = resources.iter().any(|resource| resource.contains("webhookconfigurations"));
+            for verb in verbs.iter().filter(|verb| webhooks && !matches!(**verb, "get" | "list")) {
+                say(format!("{name} may {verb} webhook configurations, which are only looked for"));
+            }
             let secrets = resources.iter().any(|resource| resource.split('/').next() == Some("secrets"));
             for verb in verbs.iter().filter(|verb| secrets && **verb != "get") {
                 if !matches!(*verb, "list" | "watch") {

@@ -90,6 +90,12 @@ fn a_fault_in_a_file_is_named() {
         ),
         (
             components,
+            "mutatingwebhookconfigurations]\n    verbs: [list]",
+            "mutatingwebhookconfigurations]\n    verbs: [list, delete]",
+            "capmaas-manager-role may delete webhook configurations",
+        ),
+        (
+            components,
             "kind: Namespace\nmetadata:\n  name: capmaas-system\n  labels:\n    cluster.x-k8s.io/provider: infrastructure-maas",
             "kind: Namespace\nmetadata:\n  name: capmaas-system",
             "\"capmaas-system\" lacks label cluster.x-k8s.io/provider",

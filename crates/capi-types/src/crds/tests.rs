@@ -158,7 +158,7 @@ fn nothing_serialises_to_null() {
         serde_json::to_value(MaasClusterStatus {
             initialization: Some(Default::default()),
             network: Some(Default::default()),
-            failure_domains: vec![Default::default()],
+            failure_domains: vec![Default::default()].into(),
             ..Default::default()
         })
         .unwrap(),
@@ -193,10 +193,18 @@ fn stored_failure_domains_read_as_map_and_as_list() {
     };
     let list = read(json!([{"name": "b", "controlPlane": true}, {"name": "a", "attributes": {"k": "v"}}]));
     let map = read(json!({"b": {"controlPlane": true}, "a": {"attributes": {"k": "v"}}}));
-    assert_eq!(list, map);
+    assert_eq!(*list, *map);
     assert_eq!(list[1], FailureDomain { name: "b".into(), control_plane: Some(true), attributes: Default::default() });
-    assert_eq!(read(Value::Null), []);
-    assert_eq!(read(json!([{"noName": 1}, {"name": "z"}])).len(), 1);
+    assert_eq!(*read(Value::Null), []);
+    let odd = read(json!([{"noName": 1}, {"name": "z"}]));
+    assert_eq!(odd.len(), 1);
+
+    // What we would write otherwise differs from what stands; what we would write so does not.
+    let as_we_write = json!([{"name": "a", "attributes": {"k": "v"}}, {"name": "b", "controlPlane": true}]);
+    for (read, differs) in [(&list, true), (&map, true), (&odd, true), (&read(as_we_write.clone()), false)] {
+        assert_eq!(serde_json::to_value(read).unwrap() != serde_json::to_value(read.as_list()).unwrap(), differs);
+    }
+    assert_eq!(serde_json::to_value(map.as_list()).unwrap(), as_we_write);
 }
 
 #[test]

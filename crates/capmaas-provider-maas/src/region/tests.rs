@@ -1,3 +1,4 @@
+use capmaas_reconcile::host::Hardware;
 use http::{HeaderMap, StatusCode};
 use maas_client::{
     DnsResource, Domain, MockDnsResources, MockDomains, MockMachines, MockUsers, MockVersions, MockZones, Operation,
@@ -57,6 +58,10 @@ fn brief(facts: &[Fact]) -> Vec<String> {
         Fact::Token(_, hits, _) => format!("token {}", hits.len()),
         Fact::Pool(_, PoolSight::Hosts(hosts)) => format!("pool {}", hosts.len()),
         Fact::Pool(_, PoolSight::Refused(message)) => message.clone(),
+        Fact::Hardware(_, makes) => {
+            let make = |m: &Hardware| format!("{}/{}/{}", m.architecture, m.cpu, m.memory_mib);
+            format!("hardware {}", makes.iter().map(make).collect::<Vec<_>>().join(" "))
+        }
         Fact::Name(_, addresses, Seq(7)) => format!("name {addresses:?}"),
         Fact::Domains(names) | Fact::Zones(names) => format!("{names:?}"),
         other => panic!("{other:?}"),
@@ -139,6 +144,42 @@ async fn a_pool_is_one_filtered_list_and_a_refusal_is_a_fact_in_our_terms() {
     let region = with_machines(machines);
     assert_eq!(read(&region, Query::Pool(wanted.clone())).await, ["+abc", "pool 1"]);
     assert_eq!(read(&region, Query::Pool(wanted)).await, ["spec.tags: No such tag(s): 'ssd'."]);
+}
+
+#[tokio::test]
+async fn hardware_is_one_list_of_all_that_match_whoever_holds_them_and_each_make_counts_once() {
+    let wanted = Constraints { pool: Some("big".into()), min_cpu: 4, min_memory_mib: 8192, ..Default::default() };
+    let made = |id, status, owner, architecture: &str, cpu_count, memory| Machine {
+        architecture: architecture.to_owned(),
+        cpu_count,
+        memory,
+        ..machine(id, status, owner)
+    };
+    let mut machines = MockMachines::new();
+    machines.expect_list().times(1).returning(move |filter| {
+        let expected = MachineFilter {
+            not_status: vec![MachineStatus::Missing, MachineStatus::Retired],
+            pool: vec!["big".into()],
+            cpu_count: Some(4),
+            mem: Some(8192),
+            ..Default::default()
+        };
+        assert_eq!(*filter, expected);
+        Ok(vec![
+            made("aaa", MachineStatus::Ready, None, "amd64/generic", 8, 16384),
+            made("bbb", MachineStatus::Deployed, Some("them"), "amd64/ga-24.04", 8, 16384),
+            made("ccc", MachineStatus::Broken, None, "ppc64el/generic", 4, 65536),
+            made("ddd", MachineStatus::Allocated, Some("us"), "armhf/generic", 4, 8192),
+            made("eee", MachineStatus::New, None, "amd64/generic", 0, 0),
+        ])
+    });
+    machines
+        .expect_list()
+        .returning(|_| Err(answer(&op::MACHINES_LIST, 400, r#"{"pool": ["No such pool(s): big."]}"#)));
+    let region = with_machines(machines);
+    let makes = "hardware /4/8192 amd64/8/16384 ppc64le/4/65536";
+    assert_eq!(read(&region, Query::Hardware(wanted.clone())).await, [makes]);
+    assert_eq!(read(&region, Query::Hardware(wanted)).await, ["hardware "], "nothing is in a pool that is not there");
 }
 
 #[tokio::test]

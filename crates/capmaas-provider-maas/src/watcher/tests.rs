@@ -115,14 +115,15 @@ fn what_is_missing_is_read_at_once_and_again_after_its_period() {
     let name = DnsName { label: "api".into(), domain: "maas".into() };
     for (topic, fact, period) in [
         (Topic::Token(token.clone()), Fact::Token(token, BTreeSet::new(), at(0)), 5),
-        (Topic::Pool(pool.clone()), Fact::Pool(pool, PoolSight::Hosts(BTreeSet::new())), 15),
+        (Topic::Pool(pool.clone()), Fact::Pool(pool.clone(), PoolSight::Hosts(BTreeSet::new())), 15),
+        (Topic::Hardware(pool.clone()), Fact::Hardware(pool.clone(), BTreeSet::new()), 3600),
         (Topic::Name(name.clone()), Fact::Name(name, None, Seq(1)), 60),
         (Topic::Domains, Fact::Domains(BTreeSet::new()), 60),
         (Topic::Zones, Fact::Zones(BTreeSet::new()), 300),
     ] {
         let (mut watcher, mut stores, awaited) = (Watcher::default(), Stores::default(), BTreeSet::from([topic]));
         let first = watcher.due(&awaited, &stores, at(0));
-        assert_eq!((first.queries.len(), first.next), (1, at(period)));
+        assert_eq!((first.queries.len(), first.next), (1, at(period.min(600))), "{awaited:?}");
         watcher.answered(&first.queries[0], at(0), true);
         assert_eq!(watcher.due(&awaited, &stores, at(0)).queries.len(), 1, "forgotten by the stores: at once");
         stores.learn(fact, at(0));

@@ -9,14 +9,14 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use capi_types::conditions::{self, reason};
-use capi_types::names::{CLUSTER_FINALIZER, DELETE_FOR_MOVE_ANNOTATION, MANAGED_BY_ANNOTATION, PAUSED_ANNOTATION};
+use capi_types::names::{CLUSTER_FINALIZER, DELETE_FOR_MOVE_ANNOTATION, PAUSED_ANNOTATION};
 use capi_types::{
     ClusterNetworkStatus, ControlPlaneEndpointMode, FailureDomain, InitializationStatus, MaasClusterStatus,
 };
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
-use super::draft::{Conditions, Waiting, Why, region_trouble, trouble};
+use super::draft::{Conditions, Waiting, Why, leftovers, pause, region_trouble, trouble};
 use super::machine::TTL;
 use crate::decision::{Decision, Intent, SpecWrite, Status, Step, StepKind};
 use crate::names::{DnsName, ObjectName};
@@ -38,16 +38,26 @@ pub fn plan(seen: &ClusterSeen<'_>, now: Timestamp) -> Decision {
         status: seen.object.status.clone().unwrap_or_default(),
         wanted: Conditions::default(),
         silent: false,
+        paused: false,
     };
-    let next = pass.next();
+    // A map that the Go provider left behind becomes a list with the next write.
+    pass.status.failure_domains = pass.status.failure_domains.as_list();
+    let mut next = pass.next();
+    let mut note = None;
+    let standing = seen.object.status.clone().unwrap_or_default();
+    if !pass.silent && !pass.paused {
+        pass.waiting.on(Topic::Leftovers);
+        if !leftovers(seen.leftovers, &standing.conditions, &mut pass.wanted, &mut note) {
+            next = None;
+        }
+    }
     let wake = pass.waiting.wake();
     if pass.silent {
         return Decision { next, status: None, event: None, wake };
     }
-    let standing = seen.object.status.clone().unwrap_or_default();
     let (conditions, event) = pass.wanted.settle(&standing.conditions, seen.object.metadata.generation, now);
     let status = MaasClusterStatus { conditions, ..pass.status };
-    Decision { next, status: Some(Status::Cluster(Box::new(status))), event, wake }
+    Decision { next, status: Some(Status::Cluster(Box::new(status))), event: note.or(event), wake }
 }
 
 struct Pass<'a, 'b> {
@@ -57,6 +67,7 @@ struct Pass<'a, 'b> {
     status: MaasClusterStatus,
     wanted: Conditions,
     silent: bool,
+    paused: bool,
 }
 
 impl Pass<'_, '_> {
@@ -78,8 +89,7 @@ impl Pass<'_, '_> {
         self.waiting.on(Topic::Region);
         let has_finalizer = object.metadata.finalizers.iter().flatten().any(|f| f == CLUSTER_FINALIZER);
         let deleting = object.metadata.deletion_timestamp.is_some();
-        if self.annotated(MANAGED_BY_ANNOTATION)
-            || deleting && (!has_finalizer || self.annotated(DELETE_FOR_MOVE_ANNOTATION))
+        if object.is_externally_managed() || deleting && (!has_finalizer || self.annotated(DELETE_FOR_MOVE_ANNOTATION))
         {
             self.silent = true;
             return None;
@@ -88,11 +98,10 @@ impl Pass<'_, '_> {
             self.waiting.on(Topic::Cluster(name.clone()));
             self.waiting.on(Topic::Members(name.clone()));
         }
-        let by_cluster = seen.cluster.as_ref().is_some_and(|(_, c)| c.is_some_and(|c| c.is_paused()));
-        if by_cluster || self.annotated(PAUSED_ANNOTATION) {
-            let cause =
-                if by_cluster { "Cluster spec.paused is true" } else { "annotation cluster.x-k8s.io/paused is set" };
-            self.wanted.paused(cause);
+        let cluster = seen.cluster.as_ref().and_then(|(_, cluster)| *cluster);
+        if let Some(cause) = pause(cluster, self.annotated(PAUSED_ANNOTATION)) {
+            self.wanted.paused(&cause);
+            self.paused = true;
             return None;
         }
         if deleting {
@@ -117,8 +126,10 @@ impl Pass<'_, '_> {
         match object.spec.control_plane_endpoint_mode {
             ControlPlaneEndpointMode::MaasDNS => self.named(owner),
             ControlPlaneEndpointMode::VIP | ControlPlaneEndpointMode::External => {
-                if object.endpoint().is_none() {
-                    let message = "spec.controlPlaneEndpoint needs host and port: with this controlPlaneEndpointMode the address is yours";
+                let of_cluster = cluster.and_then(|cluster| cluster.control_plane_endpoint.as_ref());
+                if object.endpoint().or(of_cluster).is_none() {
+                    let message = "spec.controlPlaneEndpoint, here or of the Cluster, needs host and port: with this \
+                                   controlPlaneEndpointMode the address is yours";
                     self.not_yet(&Why::new(reason::WAITING_FOR_ENDPOINT, message));
                     return None;
                 }
@@ -333,13 +344,9 @@ impl Pass<'_, '_> {
                 return;
             }
         }
-        let mut domains: Vec<_> = asked
-            .iter()
-            .map(|name| FailureDomain { name: name.clone(), control_plane: Some(true), ..Default::default() })
-            .collect();
-        domains.sort_by(|a, b| a.name.cmp(&b.name));
-        domains.dedup_by(|a, b| a.name == b.name);
-        self.status.failure_domains = domains;
+        let domain =
+            |name: &String| FailureDomain { name: name.clone(), control_plane: Some(true), ..Default::default() };
+        self.status.failure_domains = asked.iter().map(domain).collect::<Vec<_>>().into();
         self.wanted.yes(conditions::READY, reason::READY);
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use capi_types::CoreCluster;
 use capi_types::conditions::{self, Status as Is, Wanted, reason};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -73,6 +74,44 @@ impl Why {
     pub(super) fn new(reason: &'static str, message: impl Into<String>) -> Self {
         Self { reason, message: message.into() }
     }
+}
+
+/// Why the object stands still on purpose, if it does: its Cluster says so, or the object itself.
+pub(super) fn pause(cluster: Option<&CoreCluster>, annotated: bool) -> Option<String> {
+    let by_cluster = cluster.is_some_and(|cluster| cluster.paused).then_some("Cluster spec.paused is true");
+    let by_annotation = annotated.then_some("annotation cluster.x-k8s.io/paused is set");
+    let causes: Vec<_> = by_cluster.into_iter().chain(by_annotation).collect();
+    (!causes.is_empty()).then(|| causes.join(", "))
+}
+
+/// Says what is left over from the Go provider, and how to be rid of it; false when that has to be written before anything is tried,
+/// because what is tried then may be refused over and over. Nothing is said of what never was there.
+pub(super) fn leftovers(
+    found: &BTreeSet<String>,
+    standing: &[Condition],
+    wanted: &mut Conditions,
+    note: &mut Option<Note>,
+) -> bool {
+    let told = conditions::find(standing, conditions::LEFTOVER_WEBHOOKS);
+    if found.is_empty() {
+        if told.is_some() {
+            wanted.set(Wanted::new(conditions::LEFTOVER_WEBHOOKS, Is::False, reason::NO_LEFTOVER_WEBHOOKS, ""));
+        }
+        return true;
+    }
+    let names: Vec<_> = found.iter().map(String::as_str).collect();
+    let message = format!(
+        "the API server asks webhooks of the Go provider before it takes a write, and refuses it when they do not answer; this provider \
+         has none: kubectl delete {}",
+        names.join(" ")
+    );
+    let is_new = !told.is_some_and(|c| c.status == Is::True.as_str() && c.message == message);
+    if is_new {
+        let reason = reason::LEFTOVER_WEBHOOKS_FOUND.to_owned();
+        *note = Some(Note { warning: true, reason, message: message.clone() });
+    }
+    wanted.set(Wanted::new(conditions::LEFTOVER_WEBHOOKS, Is::True, reason::LEFTOVER_WEBHOOKS_FOUND, message));
+    !is_new
 }
 
 /// Why the region can't be used, if it can't.

@@ -20,7 +20,7 @@ use capi_types::{
 };
 use jiff::{SignedDuration, Timestamp};
 
-use super::draft::{Conditions, Waiting, Why, region_trouble, trouble};
+use super::draft::{Conditions, Waiting, Why, leftovers, pause, region_trouble, trouble};
 use crate::decision::{Decision, Intent, NodeTie, Note, SpecWrite, Status, Step, StepKind};
 use crate::fleet::HostSight;
 use crate::host::{Holder, HostPhase, HostView, Power};
@@ -46,6 +46,7 @@ pub const TTL: u32 = 10;
 pub fn plan(seen: &MachineSeen<'_>, now: Timestamp) -> Decision {
     let mut pass = Pass::new(seen, now);
     let next = pass.next();
+    let next = pass.unless_in_the_way(next);
     pass.finish(next)
 }
 
@@ -58,6 +59,7 @@ struct Pass<'a, 'b> {
     note: Option<Note>,
     /// Status is left alone (objects that are not ours to touch).
     silent: bool,
+    paused: bool,
 }
 
 impl<'a> Pass<'a, '_> {
@@ -79,6 +81,20 @@ impl<'a> Pass<'a, '_> {
 }
 
 impl<'a, 'b> Pass<'a, 'b> {
+    /// The step, unless it has to be told first that left-over webhooks may refuse it. A machine that wants nothing written is not
+    /// bothered: its cluster says it.
+    fn unless_in_the_way(&mut self, next: Option<Step>) -> Option<Step> {
+        let standing = self.seen.object.status.as_ref().map_or(&[][..], |status| &status.conditions);
+        let writes = matches!(next, Some(Step::Record(_) | Step::WriteSpec(_) | Step::DropFinalizer));
+        let told = conditions::find(standing, conditions::LEFTOVER_WEBHOOKS).is_some();
+        if self.silent || self.paused || !(writes || told) {
+            return next;
+        }
+        self.waiting.on(Topic::Leftovers);
+        let goes_on = leftovers(self.seen.leftovers, standing, &mut self.wanted, &mut self.note);
+        next.filter(|_| goes_on)
+    }
+
     fn new(seen: &'b MachineSeen<'a>, now: Timestamp) -> Self {
         let mut waiting = Waiting::new(now);
         waiting.on(Topic::Region);
@@ -89,7 +105,7 @@ impl<'a, 'b> Pass<'a, 'b> {
             waiting.on(Topic::Cluster(name.clone()));
         }
         let status = seen.object.status.clone().unwrap_or_default();
-        Self { seen, now, waiting, status, wanted: Conditions::default(), note: None, silent: false }
+        Self { seen, now, waiting, status, wanted: Conditions::default(), note: None, silent: false, paused: false }
     }
 
     fn annotated(&self, name: &str) -> Option<&str> {
@@ -120,9 +136,9 @@ impl<'a, 'b> Pass<'a, 'b> {
             self.silent = true;
             return None;
         }
-        let cluster_paused = seen.cluster.as_ref().is_some_and(|(_, c)| c.is_some_and(|c| c.is_paused()));
-        if cluster_paused || self.annotated(PAUSED_ANNOTATION).is_some() {
-            return self.paused(cluster_paused);
+        let cluster = seen.cluster.as_ref().and_then(|(_, cluster)| *cluster);
+        if let Some(cause) = pause(cluster, self.annotated(PAUSED_ANNOTATION).is_some()) {
+            return self.paused(&cause);
         }
         if self.deleting() {
             return self.leave();
@@ -291,7 +307,8 @@ impl<'a, 'b> Pass<'a, 'b> {
         }
     }
 
-    fn paused(&mut self, by_cluster: bool) -> Option<Step> {
+    fn paused(&mut self, cause: &str) -> Option<Step> {
+        self.paused = true;
         let seen = self.seen;
         let blocked = self.annotated(BLOCK_MOVE_ANNOTATION).is_some();
         if let Some(id) = &seen.memory.claimed
@@ -314,8 +331,7 @@ impl<'a, 'b> Pass<'a, 'b> {
             }
             return Some(Step::Record(Intent::UnblockMove));
         }
-        let who = if by_cluster { "Cluster spec.paused is true" } else { "annotation cluster.x-k8s.io/paused is set" };
-        self.wanted.paused(who);
+        self.wanted.paused(cause);
         None
     }
 

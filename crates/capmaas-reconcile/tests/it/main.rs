@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests
 
 mod cluster;
+mod contract;
 mod explore;
 mod machine;
 mod template;
