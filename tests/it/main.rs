@@ -10,3 +10,4 @@ mod determinism;
 mod faults;
 mod kubectl;
 mod life;
+mod takeover;

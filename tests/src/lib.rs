@@ -4,6 +4,7 @@
 //! does with kubectl; [`seed_scenario`] is the script of the README: the seed's manifest comes up, is scaled, and goes.
 //!
 //! **What it is not.** No unit tests (they are beside the code) and no judge of Cluster API's contract: the real controllers are.
+//! Which test, here or elsewhere, stands for which point of that contract is in [`contract`].
 //!
 //! **How data flows.** Script → embedded API server ↔ scenery, manager ↔ simulated MAAS → simulated machines → workload cluster. All in
 //! one process and deterministic: same seed, same trace ([`trace_hash`]), also in two processes. A [`Gate`] may stop the manager at any
@@ -19,6 +20,8 @@
 //!     assert_eq!(condition(&cluster, "Ready").0, "True");
 //! });
 //! ```
+
+pub mod contract;
 
 use std::future::Future;
 use std::time::Duration;

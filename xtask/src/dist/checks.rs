@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Asset;
 
 /// What the components file holds, in this order: apiVersion, kind, name. Nothing else; above all no webhook and no certificate.
-const COMPONENTS: [[&str; 3]; 16] = [
+const COMPONENTS: [[&str; 3]; 17] = [
     ["v1", "Namespace", "capmaas-system"],
     ["apiextensions.k8s.io/v1", "CustomResourceDefinition", "maasclusters.infrastructure.cluster.x-k8s.io"],
     ["apiextensions.k8s.io/v1", "CustomResourceDefinition", "maasmachines.infrastructure.cluster.x-k8s.io"],
@@ -16,6 +16,7 @@ const COMPONENTS: [[&str; 3]; 16] = [
     ["v1", "ServiceAccount", "capmaas-manager"],
     ["rbac.authorization.k8s.io/v1", "ClusterRole", "capmaas-manager-role"],
     ["rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "capmaas-manager-rolebinding"],
+    ["rbac.authorization.k8s.io/v1", "ClusterRole", "capmaas-autoscaler-role"],
     ["rbac.authorization.k8s.io/v1", "Role", "capmaas-leader-election-role"],
     ["rbac.authorization.k8s.io/v1", "RoleBinding", "capmaas-leader-election-rolebinding"],
     ["rbac.authorization.k8s.io/v1", "Role", "capmaas-credentials-role"],

@@ -199,6 +199,14 @@ fn every_series_of_the_go_provider_keeps_its_contract() {
     };
     assert_eq!(contracts, (1..=10).map(|minor| (minor, wanted(minor))).collect::<Vec<_>>());
     assert!(series.iter().all(|one| one["major"] == 0));
+
+    // clusterctl goes by this file, core by the label on the CRDs: the series of this version and the labels say the same.
+    let (_, minor) = super::series(&workspace_version()).unwrap();
+    let contract = contracts.iter().find(|(of, _)| *of == minor).unwrap().1;
+    for crd in capi_types::crds() {
+        let labels = crd.metadata.labels.unwrap();
+        assert_eq!(labels[&format!("cluster.x-k8s.io/{contract}")], names::VERSION);
+    }
 }
 
 #[test]
@@ -209,6 +217,11 @@ fn names_that_the_controller_uses_are_those_of_the_components() {
     assert_eq!(secret["metadata"]["namespace"], names::PROVIDER_NAMESPACE);
     assert_eq!(secret["stringData"][names::MAAS_ENDPOINT_KEY], "maas_endpoint");
     assert_eq!(secret["stringData"][names::MAAS_API_KEY_KEY], "maas_api_key");
+    // Cluster autoscaler reads templates by kind; whoever installs it binds this.
+    let autoscaler = of_kind(&documents, "ClusterRole").pop().unwrap();
+    assert_eq!(autoscaler["rules"][0]["resources"], serde_json::json!(["maasmachinetemplates"]));
+    assert_eq!(autoscaler["rules"][0]["verbs"], serde_json::json!(["get", "list", "watch"]));
+    assert_eq!(autoscaler["rules"].as_array().map(Vec::len), Some(1));
     let roles = of_kind(&documents, "Role");
     let named: Vec<&Value> = roles
         .iter()
@@ -224,7 +237,7 @@ fn names_that_the_controller_uses_are_those_of_the_components() {
     assert!(policy["validations"][0]["expression"].as_str().unwrap().contains(names::TOPOLOGY_DRY_RUN_ANNOTATION));
     assert_eq!(
         of_kind(&documents, "ValidatingAdmissionPolicyBinding")[0]["spec"]["policyName"],
-        documents[12]["metadata"]["name"]
+        of_kind(&documents, "ValidatingAdmissionPolicy")[0]["metadata"]["name"]
     );
     let pod = &of_kind(&documents, "Deployment")[0]["spec"]["template"]["spec"];
     assert_eq!(pod["serviceAccountName"], of_kind(&documents, "ServiceAccount")[0]["metadata"]["name"]);
@@ -290,6 +303,34 @@ fn only_the_flavour_that_says_so_replaces_machines_and_it_is_slow() {
             ])
         );
         assert_eq!(spec["remediation"]["triggerIf"]["unhealthyLessThanOrEqualTo"], "40%");
+    }
+}
+
+#[test]
+fn machines_can_be_replaced_where_none_is_to_spare() {
+    let spare = serde_json::json!({ "maxSurge": 1 });
+    let workers_spare = serde_json::json!({ "maxSurge": 1, "maxUnavailable": 0 });
+    for name in ["cluster-template.yaml", "cluster-template-vip.yaml", "cluster-template-mhc.yaml"] {
+        let default = documents(name);
+        let assets = made();
+        let none = filled(text(&assets, name), |variable| match variable {
+            "CONTROL_PLANE_MAX_SURGE" | "WORKER_MAX_SURGE" => Some("0".to_owned()),
+            "WORKER_MAX_UNAVAILABLE" => Some("1".to_owned()),
+            _ => None,
+        });
+        let none = capi_types::parse_manifests(&none).unwrap();
+        let (zero, workers_zero) =
+            (serde_json::json!({ "maxSurge": 0 }), serde_json::json!({ "maxSurge": 0, "maxUnavailable": 1 }));
+        for (documents, expected, of_workers) in [(&default, &spare, &workers_spare), (&none, &zero, &workers_zero)] {
+            for (kind, expected) in [("KubeadmControlPlane", expected), ("MachineDeployment", of_workers)] {
+                let strategy = &of_kind(documents, kind)[0]["spec"]["rollout"]["strategy"];
+                assert_eq!(
+                    (&strategy["type"], &strategy["rollingUpdate"]),
+                    (&"RollingUpdate".into(), expected),
+                    "{name} {kind}"
+                );
+            }
+        }
     }
 }
 

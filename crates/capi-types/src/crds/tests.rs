@@ -109,6 +109,37 @@ fn schemas_are_structural_bounded_and_without_surprises() {
     }
 }
 
+/// Core writes our specs by server-side apply, and users read conditions by type.
+#[test]
+fn lists_that_core_applies_to_are_typed() {
+    for (crd, kind) in crds().iter().zip(CRD_KINDS) {
+        let schema = schema(kind);
+        visit("", &schema, &mut |path, schema| {
+            let at = format!("{kind}{path}");
+            if schema["type"] != "array" {
+                return;
+            }
+            if path.ends_with(".conditions") {
+                let list =
+                    ["x-kubernetes-list-type", "x-kubernetes-list-map-keys", "maxItems"].map(|key| schema[key].clone());
+                assert_eq!(list, [json!("map"), json!(["type"]), json!(32)], "{at}");
+            } else {
+                // Atomic: whoever applies it owns the whole list.
+                assert!(
+                    schema["x-kubernetes-list-type"].is_null() || schema["x-kubernetes-list-type"] == "atomic",
+                    "{at}"
+                );
+            }
+        });
+        let columns = crd.spec.versions[0].additional_printer_columns.as_deref().unwrap_or_default();
+        assert_eq!(columns.last().map(|column| column.name.as_str()), Some("Age"), "{kind}");
+        for column in columns.iter().filter(|column| !column.json_path.starts_with(".metadata")) {
+            let path = column.json_path.split('[').next().unwrap().replace('.', "/properties/");
+            assert!(schema.pointer(&path).is_some(), "{kind}: column {} shows {}", column.name, column.json_path);
+        }
+    }
+}
+
 #[test]
 fn templates_have_no_transition_rule_and_machines_have_theirs() {
     for kind in CRD_KINDS {

@@ -9,7 +9,7 @@ use capmaas_reconcile::model::{ModelFleet, host};
 use capmaas_reconcile::names::{Key, Kind};
 use capmaas_reconcile::stores::Fact;
 use capmaas_reconcile::topic::Topic;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
 use serde_json::json;
 
 use crate::machine::{self, provisioned, seen, token, with_host};
@@ -130,6 +130,46 @@ fn provisioned_never_goes_back_whatever_becomes_of_the_host() {
             }
         }
     }
+}
+
+#[test]
+fn a_provisioned_cluster_stays_so_whatever_maas_says() {
+    let mut object = own_address();
+    object.status =
+        Some(serde_json::from_value(json!({ "ready": true, "initialization": { "provisioned": true } })).unwrap());
+    type Change = fn(&mut MaasCluster, &mut World);
+    let cases: [(&str, Change); 4] = [
+        ("a zone is gone", |c, _| c.spec.failure_domains = vec!["az9".to_owned()]),
+        ("LXD is asked for", |c, _| {
+            c.spec.lxd_config = Some(serde_json::from_value(json!({ "enabled": true })).unwrap());
+        }),
+        ("the name is not to be read", |c, _| {
+            c.spec.control_plane_endpoint_mode = ControlPlaneEndpointMode::MaasDNS;
+            c.spec.control_plane_endpoint.as_mut().unwrap().host = "c1-api.maas".to_owned();
+        }),
+        ("deleted", |c, w| c.metadata.deletion_timestamp = Some(Time(w.now))),
+    ];
+    for (case, change) in cases {
+        let (mut world, mut object) = (world(), object.clone());
+        change(&mut object, &mut world);
+        world.put_cluster(object);
+        let Some(Status::Cluster(status)) = world.plan(&cluster_key()).status else { panic!("{case}") };
+        assert_eq!(status.initialization.and_then(|i| i.provisioned), Some(true), "{case}");
+    }
+}
+
+#[test]
+fn a_provisioned_machine_ignores_what_its_spec_asks_for_now() {
+    let mut view = host(machine::HOST, "node-a");
+    (view.phase, view.holder) = (HostPhase::Deployed, Holder::Us(Some(token())));
+    let before = seen(provisioned(), view.clone()).plan(&key("m0"));
+    let mut object = provisioned();
+    object.spec.tags = vec!["gpu".to_owned()];
+    object.spec.resource_pool = Some("other".to_owned());
+    object.spec.failure_domain = Some("az9".to_owned());
+    object.spec.image = "ubuntu/jammy".to_owned();
+    let after = seen(object, view).plan(&key("m0"));
+    assert_eq!((&after.next, &after.status), (&before.next, &before.status), "an update in place is not ours to fake");
 }
 
 #[test]
