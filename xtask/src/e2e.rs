@@ -103,13 +103,12 @@ const SCENARIOS: &[Scenario] = &[
     more("takeover", &[], takeover::by_apply),
     more("upgrade-provider", &[], takeover::by_upgrade),
     more("topology", &[], topology::topology),
-    more("health", &[], health::make),
-    more("worker-power", &["health"], health::worker_power),
-    more("control-plane-power", &["health"], health::control_plane_power),
-    more("upgrade", &["health"], health::upgrade),
-    more("health-end", &["health"], health::end),
-    more("scale-control-plane", &[], story::scale_control_plane),
-    more("replace-first", &["scale-control-plane"], story::replace_first),
+    more("scale-control-plane", &[], health::scale_control_plane),
+    more("worker-power", &["scale-control-plane"], health::worker_power),
+    more("control-plane-power", &["scale-control-plane"], health::control_plane_power),
+    more("replace-first", &["scale-control-plane"], health::replace_first),
+    more("upgrade", &["scale-control-plane"], health::upgrade),
+    more("health-end", &["scale-control-plane"], health::end),
 ];
 
 /// Runs what the flags ask for; an error is told without a back trace, which says nothing about what is missing.

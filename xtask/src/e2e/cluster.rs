@@ -240,7 +240,12 @@ impl UserCluster {
     /// Waits until nothing of it is left in the management cluster.
     pub(super) fn gone(&self, world: &World) -> Result<()> {
         until("the cluster is gone", LONG, || {
-            let left = self.list(world, CLUSTER_KINDS)?;
+            let mut left = self.list(world, CLUSTER_KINDS)?;
+            // Templates of a class are not the cluster's.
+            left.retain(|object| {
+                let owners = object["metadata"]["ownerReferences"].as_array();
+                !owners.is_some_and(|owners| owners.iter().any(|owner| owner["kind"] == "ClusterClass"))
+            });
             let line = |o: &Value| format!("{} {}: {}", text(o, "/kind"), text(o, "/metadata/name"), conditions(o));
             Ok(when(left.is_empty(), || left.iter().map(line).collect::<Vec<_>>().join(" | ")))
         })

@@ -1,4 +1,4 @@
-//! Machines that fall silent, templates that change: what replaces a machine, and what becomes of the one it had.
+//! Machines that come, fall silent, are replaced: what becomes of the name, of etcd, and of the machine that was there before.
 
 use std::collections::BTreeSet;
 
@@ -24,10 +24,61 @@ fn cluster() -> UserCluster {
     UserCluster { namespace: NAME.to_owned(), name: NAME.to_owned() }
 }
 
-/// Three control planes and two workers, for the rows that follow.
-pub(super) fn make(world: &mut World) -> Result<()> {
-    let manifest = generated(world, NAME, NAME, "", SIZE)?;
-    UserCluster::apply(world, NAME, NAME, &manifest)?.available(world, SIZE)
+/// The control plane 1 → 3: etcd gains members one by one, the name gains addresses.
+pub(super) fn scale_control_plane(world: &mut World) -> Result<()> {
+    let world = &*world;
+    let one = Size { control_planes: 1, ..SIZE };
+    let cluster = UserCluster::apply(world, NAME, NAME, &generated(world, NAME, NAME, "", one)?)?;
+    cluster.available(world, one)?;
+    let before = cluster.boxes(world)?;
+    let name = text(&cluster.only(world, "kubeadmcontrolplanes")?, "/metadata/name").to_owned();
+    cluster.patch(world, "kubeadmcontrolplane", &name, &json!({"spec": {"replicas": 3}}))?;
+    cluster.available(world, SIZE)?;
+    cluster.named(world)?;
+    let after = cluster.boxes(world)?;
+    ensure!(after.is_superset(&before) && after.len() == 5, "{before:?} became {after:?}");
+    let host = cluster.host(world)?;
+    let addresses = world.sim.resolve(&host)?;
+    ensure!(addresses.len() == 3, "{host} has {addresses:?}");
+    // Each of them answers by itself.
+    for address in &addresses {
+        let server = format!("--server=https://{address}:6443");
+        let verify = format!("--tls-server-name={host}");
+        let said = cluster.kubectl(world)?.run(&[&server, &verify, "get", "--raw", "/readyz"])?;
+        ensure!(said.trim() == "ok", "{address}: {said}");
+    }
+    Ok(())
+}
+
+/// The first control plane is deleted and replaced: the name never loses its last address, and etcd keeps three members.
+pub(super) fn replace_first(world: &mut World) -> Result<()> {
+    let world = &*world;
+    let cluster = cluster();
+    let machines = world.plane.kubectl.list(NAME, "machines.cluster.x-k8s.io", CONTROL_PLANE_LABEL)?;
+    let oldest =
+        machines.iter().min_by_key(|m| text(m, "/metadata/creationTimestamp").to_owned()).context("a Machine")?;
+    let oldest = text(oldest, "/metadata/name").to_owned();
+    let infrastructure = cluster.get(world, "machines.cluster.x-k8s.io", &oldest)?;
+    let maas_machine = cluster.get(world, "maasmachine", text(&infrastructure, "/spec/infrastructureRef/name"))?;
+    let id = text(&maas_machine, "/spec/systemID").to_owned();
+    world.plane.kubectl.run(&["delete", "-n", NAME, "machines.cluster.x-k8s.io", &oldest, "--wait=false"])?;
+    let host = cluster.host(world)?;
+    let kubectl = cluster.kubectl(world)?;
+    until("the first control plane is gone", LONG, || {
+        ensure!(!world.sim.resolve(&host)?.is_empty(), "{host} lost its last address");
+        let answer = kubectl.say(&["get", "--raw", "/readyz"])?;
+        let there = world.plane.kubectl.get(NAME, "machines.cluster.x-k8s.io", &oldest)?;
+        let left = there.as_ref().map(conditions).unwrap_or_default();
+        Ok(when(there.is_none(), || format!("{} {left}", answer.out.trim())))
+    })?;
+    cluster.available(world, SIZE)?;
+    cluster.named(world)?;
+    let held = cluster.boxes(world)?;
+    ensure!(held.len() == 5, "{held:?}");
+    let machine = world.sim.get(&format!("machines/{id}"))?;
+    let ours = held.iter().any(|(_, held)| *held == id);
+    ensure!(ours || machine["owner"].is_null(), "{id} was not released: {machine}");
+    Ok(())
 }
 
 /// A health check that reacts within seconds: those of our flavours are made for real machines.

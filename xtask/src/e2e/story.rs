@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use super::cluster::{Size, UserCluster, released, text};
-use super::patience::{until, when};
+use super::patience::until;
 use super::world::World;
 
 /// Kubernetes of generated clusters; one minor below the newest that today's kubeadm provider takes, so that it can be upgraded.
@@ -251,63 +251,4 @@ pub(super) fn two_namespaces(world: &mut World) -> Result<()> {
     right.named(world)?;
     ensure!(ids(right)? == before, "{before:?} became {:?}", ids(right)?);
     right.delete(world)
-}
-
-/// The control plane 1 → 3: etcd gains members one by one, the name gains addresses.
-pub(super) fn scale_control_plane(world: &mut World) -> Result<()> {
-    let world = &*world;
-    let one = Size { control_planes: 1, workers: 1 };
-    let manifest = generated(world, "grow", "grow", "", one)?;
-    let cluster = UserCluster::apply(world, "grow", "grow", &manifest)?;
-    cluster.available(world, one)?;
-    let before = cluster.boxes(world)?;
-    let name = text(&cluster.only(world, "kubeadmcontrolplanes")?, "/metadata/name").to_owned();
-    cluster.patch(world, "kubeadmcontrolplane", &name, &json!({"spec": {"replicas": 3}}))?;
-    cluster.available(world, Size { control_planes: 3, workers: 1 })?;
-    cluster.named(world)?;
-    let after = cluster.boxes(world)?;
-    ensure!(after.is_superset(&before) && after.len() == 4, "{before:?} became {after:?}");
-    let host = cluster.host(world)?;
-    let addresses = world.sim.resolve(&host)?;
-    ensure!(addresses.len() == 3, "{host} has {addresses:?}");
-    // Each of them answers by itself.
-    for address in &addresses {
-        let server = format!("--server=https://{address}:6443");
-        let verify = format!("--tls-server-name={host}");
-        let said = cluster.kubectl(world)?.run(&[&server, &verify, "get", "--raw", "/readyz"])?;
-        ensure!(said.trim() == "ok", "{address}: {said}");
-    }
-    Ok(())
-}
-
-/// The first control plane is deleted and replaced: the name never loses its last address, and etcd keeps three members.
-pub(super) fn replace_first(world: &mut World) -> Result<()> {
-    let world = &*world;
-    let cluster = UserCluster { namespace: "grow".to_owned(), name: "grow".to_owned() };
-    let machines =
-        world.plane.kubectl.list("grow", "machines.cluster.x-k8s.io", capi_types::names::CONTROL_PLANE_LABEL)?;
-    let oldest =
-        machines.iter().min_by_key(|m| text(m, "/metadata/creationTimestamp").to_owned()).context("a Machine")?;
-    let oldest = text(oldest, "/metadata/name").to_owned();
-    let infrastructure = cluster.get(world, "machines.cluster.x-k8s.io", &oldest)?;
-    let maas_machine = cluster.get(world, "maasmachine", text(&infrastructure, "/spec/infrastructureRef/name"))?;
-    let id = text(&maas_machine, "/spec/systemID").to_owned();
-    world.plane.kubectl.run(&["delete", "-n", "grow", "machines.cluster.x-k8s.io", &oldest, "--wait=false"])?;
-    let host = cluster.host(world)?;
-    let kubectl = cluster.kubectl(world)?;
-    until("the first control plane is gone", super::cluster::LONG, || {
-        ensure!(!world.sim.resolve(&host)?.is_empty(), "{host} lost its last address");
-        let answer = kubectl.say(&["get", "--raw", "/readyz"])?;
-        let there = world.plane.kubectl.get("grow", "machines.cluster.x-k8s.io", &oldest)?;
-        let left = there.as_ref().map(super::kubectl::conditions).unwrap_or_default();
-        Ok(when(there.is_none(), || format!("{} {left}", answer.out.trim())))
-    })?;
-    cluster.available(world, Size { control_planes: 3, workers: 1 })?;
-    cluster.named(world)?;
-    let held = cluster.boxes(world)?;
-    ensure!(held.len() == 4, "{held:?}");
-    let machine = world.sim.get(&format!("machines/{id}"))?;
-    let ours = held.iter().any(|(_, held)| *held == id);
-    ensure!(ours || machine["owner"].is_null(), "{id} was not released: {machine}");
-    cluster.delete(world)
 }
