@@ -8,6 +8,7 @@ use capmaas_reconcile::names::Key;
 use capmaas_reconcile::queue::Queue;
 use capmaas_reconcile::stores::{Fact, Learned, Stores};
 use capmaas_reconcile::topic::{Topic, Wake};
+use jiff::Timestamp;
 
 use crate::bell::{Bell, Listener};
 
@@ -87,9 +88,18 @@ impl Shared {
 
     /// Takes a fact in and wakes whom it concerns.
     pub(crate) fn learn(&self, fact: Fact) {
+        self.take_in(fact, Stores::learn);
+    }
+
+    /// A write of ours was answered, which says less than what a feeder reads: see [`Stores::answered`].
+    pub(crate) fn answered(&self, fact: Fact) {
+        self.take_in(fact, Stores::answered);
+    }
+
+    fn take_in(&self, fact: Fact, how: fn(&mut Stores, Fact, Timestamp) -> Learned) {
         let now = self.clock.now();
         let mut inner = self.lock();
-        let learned = inner.stores.learn(fact, now);
+        let learned = how(&mut inner.stores, fact, now);
         inner.concern(learned);
         drop(inner);
         self.ring();

@@ -268,6 +268,18 @@ impl Stores {
         self.memory.iter().flat_map(|(key, m)| m.claiming.iter().chain(&m.claimed).map(move |id| (key, id)))
     }
 
+    /// Takes in what a write of ours was answered. The watch may have told the end of the object before that answer came: then it
+    /// shows an object that is gone, which nothing would ever take out again.
+    pub fn answered(&mut self, fact: Fact, now: Timestamp) -> Learned {
+        let there = match &fact {
+            Fact::MaasCluster(name, Some(_)) => self.maas_clusters.contains_key(name),
+            Fact::MaasMachine(name, Some(_)) => self.maas_machines.contains_key(name),
+            Fact::Template(name, Some(_)) => self.templates.contains_key(name),
+            _ => true,
+        };
+        if there { self.learn(fact, now) } else { Learned::default() }
+    }
+
     /// Takes a fact in and says whom it concerns. A fact that says nothing new concerns nobody.
     pub fn learn(&mut self, fact: Fact, now: Timestamp) -> Learned {
         match fact {

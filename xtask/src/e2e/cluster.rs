@@ -18,8 +18,17 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 pub(super) const LONG: Duration = Duration::from_secs(300);
 
 /// Conditions that are False when all is well.
-const BAD_WHEN_TRUE: [&str; 8] =
-    ["Deleting", "Paused", "Remediating", "RollingOut", "ScalingDown", "ScalingUp", "Updating", "Unhealthy"];
+const BAD_WHEN_TRUE: [&str; 9] = [
+    "Deleting",
+    capi_types::conditions::LEFTOVER_WEBHOOKS,
+    "Paused",
+    "Remediating",
+    "RollingOut",
+    "ScalingDown",
+    "ScalingUp",
+    "Updating",
+    "Unhealthy",
+];
 
 /// Reads a text, empty where there is none.
 pub(super) fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
+use capi_types::conditions;
 use capi_types::names::{CONTROL_PLANE_LABEL, GROUP, PROVIDER_NAMESPACE};
 use serde_json::{Value, json};
 
@@ -13,6 +14,9 @@ use super::story::{deployment, generated};
 use super::world::World;
 
 const SIZE: Size = Size { control_planes: 1, workers: 1 };
+
+/// A webhook configuration as the Go provider names it.
+const LEFTOVER: &str = "capmaas-validating-webhook-configuration";
 
 /// A release before the first of ours: the Go provider's last.
 pub(super) const OLD_VERSION: &str = "v0.9.0";
@@ -117,6 +121,39 @@ fn judged(world: &World, cluster: &UserCluster, before: &BTreeSet<String>) -> Re
     cluster.delete(world)
 }
 
+/// The Go provider's webhook configuration, whose server goes with it: every write of a spec is refused from now on.
+fn leave_webhooks(world: &World) -> Result<()> {
+    let service = json!({"name": "capmaas-webhook-service", "namespace": PROVIDER_NAMESPACE, "path": "/validate"});
+    let object = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": LEFTOVER},
+        "webhooks": [{
+            "name": "validation.maasmachine.infrastructure.cluster.x-k8s.io", "failurePolicy": "Fail", "sideEffects": "None",
+            "admissionReviewVersions": ["v1"], "clientConfig": {"service": service}, "timeoutSeconds": 5,
+            "rules": [{
+                "apiGroups": [GROUP], "apiVersions": ["v1beta1"], "operations": ["CREATE", "UPDATE"],
+                "resources": ["maasmachines", "maasclusters"],
+            }],
+        }],
+    });
+    let kubectl = &world.plane.kubectl;
+    kubectl.run(&["apply", "-f", &kubectl.manifest("leftover.json", &object.to_string())?])?;
+    Ok(())
+}
+
+/// What is left over is named where the user looks, with the command that deletes it.
+fn told_of_webhooks(world: &World, cluster: &UserCluster) -> Result<()> {
+    let ours = until("the left-over webhooks are named", PATIENCE, || {
+        let ours = cluster.only(world, "maasclusters")?;
+        let (status, _, message) = condition(&ours, conditions::LEFTOVER_WEBHOOKS);
+        Ok(if status == "True" { Ok(message) } else { Err(super::kubectl::conditions(&ours)) })
+    })?;
+    let command = format!("kubectl delete validatingwebhookconfiguration/{LEFTOVER}");
+    ensure!(ours.contains(&command), "the condition does not say {command}: {ours}");
+    world.plane.kubectl.run(&["delete", &format!("validatingwebhookconfiguration/{LEFTOVER}")])?;
+    Ok(())
+}
+
 /// Our release with plain `kubectl apply` over what the Go provider had: nothing is redeployed or released.
 pub(super) fn by_apply(world: &mut World) -> Result<()> {
     let manifest = generated(world, "heritage", "heritage", "", SIZE)?;
@@ -132,7 +169,9 @@ pub(super) fn by_apply(world: &mut World) -> Result<()> {
     let text = text.replace("${MAAS_ENDPOINT}", &world.sim.endpoint).replace("${MAAS_API_KEY}", &world.sim.api_key);
     let kubectl = &world.plane.kubectl;
     kubectl.run(&["apply", "-f", &kubectl.manifest("over.yaml", &text)?])?;
+    leave_webhooks(world)?;
     world.start_controller()?;
+    told_of_webhooks(world, &cluster)?;
     judged(world, &cluster, &before)
 }
 

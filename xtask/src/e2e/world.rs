@@ -36,6 +36,8 @@ pub(super) struct World {
     /// The management cluster that scenarios look at.
     pub(super) plane: Plane,
     other: Option<Side>,
+    /// The one that was added is looked at.
+    turned: bool,
     /// Counts the sides that were added.
     sides: usize,
     pub(super) binaries: Binaries,
@@ -53,7 +55,19 @@ impl World {
         let sim = Simulator::start(&binaries.ours("capmaasctl"), &simulator::FIRST, folder)?;
         let machines = Self::machines(&binaries, &plane.etcd, &sim, folder)?;
         let (root, folder) = (root.to_owned(), folder.to_owned());
-        Ok(Self { controller: None, machines, sim, plane, other: None, sides: 0, binaries, root, folder, read: (0, 0) })
+        Ok(Self {
+            controller: None,
+            machines,
+            sim,
+            plane,
+            other: None,
+            turned: false,
+            sides: 0,
+            binaries,
+            root,
+            folder,
+            read: (0, 0),
+        })
     }
 
     /// An error when a process has ended, the controller was refused something by the API server, or it logged an error.
@@ -95,6 +109,7 @@ impl World {
     /// Scenarios look at the other side from now on.
     pub(super) fn turn_over(&mut self) {
         if let Some(other) = &mut self.other {
+            self.turned = !self.turned;
             std::mem::swap(&mut other.controller, &mut self.controller);
             std::mem::swap(&mut other.plane, &mut self.plane);
             std::mem::swap(&mut other.read, &mut self.read.0);
@@ -109,6 +124,7 @@ impl World {
     /// Ends the side that scenarios do not look at.
     pub(super) fn drop_side(&mut self) {
         self.other = None;
+        self.turned = false;
     }
 
     /// A new scenario begins: what was counted and logged so far is another's.
@@ -126,8 +142,18 @@ impl World {
         Ok(())
     }
 
-    /// Asks for the deletion of what a failed scenario left, so that it costs the next ones no machines.
-    pub(super) fn sweep(&self) {
+    /// Puts right what a failed scenario left, so that it costs the next ones nothing: one side, a controller, MAAS in order, and
+    /// clusters on their way out.
+    pub(super) fn sweep(&mut self) {
+        if self.turned {
+            self.turn_over();
+        }
+        self.drop_side();
+        if self.controller.is_none() && self.read.0 > 0 {
+            // The next scenario says what is wrong if it does not start.
+            let _ = self.start_controller();
+        }
+        let _ = self.sim.post("region", &serde_json::json!({"outage": "none"}));
         // Best effort: before Cluster API is installed there is nothing to delete.
         let _ = self.plane.kubectl.say(&["delete", "clusters.cluster.x-k8s.io", "-A", "--all", "--wait=false"]);
     }

@@ -159,7 +159,7 @@ impl Executor {
         };
         inner.concern(learned);
         for fact in facts {
-            let learned: Learned = inner.stores.learn(fact, now);
+            let learned: Learned = inner.stores.answered(fact, now);
             inner.concern(learned);
         }
         drop(inner);

@@ -99,7 +99,7 @@ impl Executor {
         let body = json!({ "metadata": { "resourceVersion": meta.resource_version }, "status": difference });
         match self.send(key, body, true).await {
             Ok(fact) => {
-                self.shared.learn(fact);
+                self.shared.answered(fact);
                 true
             }
             Err(_) => false,

@@ -168,3 +168,27 @@ fn a_template_that_stands_still_or_goes_or_asks_for_lxd_publishes_nothing() {
         assert!(!decision.wake.topics.contains(&hardware), "{case}: nobody asks MAAS for it");
     }
 }
+
+#[test]
+fn an_answer_that_comes_after_the_end_of_an_object_does_not_bring_it_back() {
+    let mut world = World::new(ModelFleet::default());
+    let mut machine = maas_machine("m9");
+    machine.metadata.resource_version = Some("5".to_owned());
+    let seen = |world: &World| world.stores.observe_machine(&name("m9")).is_some();
+    let shown = |revision: &str| {
+        let mut object = machine.clone();
+        object.metadata.resource_version = Some(revision.to_owned());
+        Fact::MaasMachine(name("m9"), Some(Box::new(object)))
+    };
+    world.stores.learn(shown("5"), t0());
+    assert_ne!(
+        world.stores.answered(shown("6"), t0()),
+        Learned::default(),
+        "an answer is news while the object is there"
+    );
+    world.stores.learn(Fact::MaasMachine(name("m9"), None), t0());
+    assert_eq!(world.stores.answered(shown("7"), t0()), Learned::default());
+    assert!(!seen(&world), "the cluster would wait for it for ever");
+    world.stores.learn(shown("8"), t0());
+    assert!(seen(&world), "one of that name that the watch shows is another");
+}

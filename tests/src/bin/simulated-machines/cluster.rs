@@ -87,7 +87,9 @@ pub(crate) async fn found(shared: &Arc<Shared>, endpoint: &str, cloud_init: &Clo
         write(&folder.join(name), delivered(cloud_init, name)?)?;
     }
     let server = SocketAddr::new(loopback, free_port()?);
-    let mut process = start(&shared.settings, &folder, server, &format!("/workload/{number}"))?;
+    // Machines of another region may keep their clusters in the same etcd.
+    let prefix = format!("/workload/{}-{number}", std::process::id());
+    let mut process = start(&shared.settings, &folder, server, &prefix)?;
     let administrator = certificate(&authority.sign("kubernetes-admin", Some("system:masters"), &[], &[])?);
     let client = client(server, &authority.certificate, administrator)?;
     let until = Instant::now() + START;
