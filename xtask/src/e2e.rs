@@ -99,7 +99,7 @@ const SCENARIOS: &[Scenario] = &[
     more("vip", &[], story::virtual_address),
     more("two-namespaces", &[], story::two_namespaces),
     more("two-regions", &[], regions::two_regions),
-    more("move-midway", &[], story::moved_midway),
+    more("move-and-back", &[], story::moved_and_back),
     more("takeover", &[], takeover::by_apply),
     more("upgrade-provider", &[], takeover::by_upgrade),
     more("topology", &[], topology::topology),

@@ -159,18 +159,22 @@ pub(super) fn delete_story(world: &mut World) -> Result<()> {
     Ok(())
 }
 
-/// There and back again: a cluster is moved while its first machine is being claimed and deployed, comes up where it is then, and is
-/// moved back. Each machine is allocated and deployed once.
-pub(super) fn moved_midway(world: &mut World) -> Result<()> {
+/// There and back again. While its first machine is claimed and deployed, clusterctl itself refuses to move a cluster, and nothing
+/// has changed then; once it is up it is moved, and moved back. Each machine is allocated and deployed once.
+pub(super) fn moved_and_back(world: &mut World) -> Result<()> {
     world.add_side(&crate::dist::workspace_version())?;
     let one = Size { control_planes: 1, workers: 1 };
     let manifest = generated(world, "nomad", "nomad", "", one)?;
     let cluster = UserCluster::apply(world, "nomad", "nomad", &manifest)?;
-    // As soon as the claim is recorded: allocate is on its way, or the machine deploys already.
     let machine = cluster.control_plane(world)?;
     cluster.until(world, "is claimed", ("maasmachine", text(&machine, "/metadata/name")), |machine| {
         machine["metadata"]["annotations"].get(capi_types::names::CLAIM_ANNOTATION).is_some()
     })?;
+    let to = world.other_kubeconfig()?.display().to_string();
+    let early = world.plane.clusterctl(&["move", "-n", "nomad", "--to-kubeconfig", &to], &[]);
+    let told = early.err().map(|error| error.to_string()).unwrap_or_default();
+    ensure!(told.contains("cannot start the move operation"), "clusterctl moved half a cluster: {told}");
+    cluster.available(world, one)?;
     for _ in 0..2 {
         let to = world.other_kubeconfig()?.display().to_string();
         world.plane.clusterctl(&["move", "-n", "nomad", "--to-kubeconfig", &to], &[])?;
