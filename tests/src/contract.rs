@@ -38,6 +38,8 @@
 //! | §6 | deletion needs no infrastructure, bootstrap data, owner or machine; it says what it waits for, and resumes | unit | `crates/capmaas-reconcile/tests/it/machine/life.rs::deletion_needs_neither_machine_nor_cluster_nor_bootstrap_data` |
 //! |  |  | unit | `crates/capmaas-reconcile/tests/it/machine/life.rs::deletion_waits_and_says_for_what` |
 //! |  |  | unit | `crates/capmaas-reconcile/tests/it/machine/life.rs::only_the_annotation_with_its_system_id_lets_go_of_a_box_unreleased` |
+//! | §6 | what can't be written is told in the status | unit | `crates/capmaas-reconcile/tests/it/contract.rs::a_write_that_fails_over_and_over_is_told_with_the_words_of_the_api_server` |
+//! |  |  | unit | `crates/capmaas-manager/src/manager/tests.rs::writes_that_do_not_get_through_are_told_in_the_status_and_made_good` |
 //! | §7 | templates are immutable but for the topology controller's dry run | e2e | `template-immutable` |
 //! |  |  | unit | `crates/capi-types/src/crds/tests.rs::templates_have_no_transition_rule_and_machines_have_theirs` |
 //! | §8 | a provisioned machine ignores spec changes that it can't apply | unit | `crates/capmaas-reconcile/tests/it/contract.rs::a_provisioned_machine_ignores_what_its_spec_asks_for_now` |
@@ -98,7 +100,7 @@
 //! |  |  | unit | `crates/capmaas-reconcile/tests/it/machine/life.rs::an_unmarked_machine_under_another_hostname_is_neither_taken_over_nor_released` |
 //! | §25 | its webhook configurations are found and named with the command that deletes them | embedded | `tests/it/takeover.rs::webhooks_that_the_go_provider_left_behind_are_named_with_the_command_that_deletes_them` |
 //! |  |  | unit | `crates/capmaas-manager/src/feeders/leftovers.rs::a_configuration_is_left_over_by_its_name_or_by_sending_our_kinds_to_our_namespace` |
-//! |  |  | unit | `crates/capmaas-reconcile/tests/it/contract.rs::left_over_webhooks_are_told_before_anything_is_written_and_until_they_are_gone` |
+//! |  |  | unit | `crates/capmaas-reconcile/tests/it/contract.rs::left_over_webhooks_are_told_once_and_until_they_are_gone` |
 //! | §26 | core objects read alike in every version, also when the served one changes | unit | `crates/capi-types/src/core_objects.rs::a_cluster_reads_alike_in_every_version` |
 //! |  |  | unit | `crates/capi-types/src/core_objects.rs::a_machine_reads_alike_in_v1beta1_and_v1beta2` |
 //! |  |  | unit | `crates/capmaas-manager/src/manager/tests.rs::core_kinds_that_move_to_another_version_are_followed` |

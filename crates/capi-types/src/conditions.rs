@@ -120,6 +120,8 @@ pub mod reason {
     /// No usable credentials Secret.
     pub const CREDENTIALS_MISSING: &str = "CredentialsMissing";
 
+    /// The API server does not take what we have to write into the object, again and again; the message has its words.
+    pub const WRITE_FAILED: &str = "WriteFailed";
     /// Webhook configurations are left over.
     pub const LEFTOVER_WEBHOOKS_FOUND: &str = "LeftoverWebhooksFound";
     /// They are gone.

@@ -172,6 +172,11 @@ impl fmt::Display for StepKind {
 }
 
 impl Step {
+    /// Whether it writes metadata or spec of the object itself.
+    pub fn writes_object(&self) -> bool {
+        matches!(self, Self::Record(_) | Self::WriteSpec(_) | Self::DropFinalizer)
+    }
+
     /// Its kind.
     pub fn kind(&self) -> StepKind {
         match self {

@@ -97,7 +97,7 @@ impl Executor {
                     let ok = matches!(ended, Ended::Answered(Ok(_), _));
                     self.metrics.step(kind, ok);
                     self.learn(key, &step, ended);
-                    if !ok && is_object_write(&step) {
+                    if !ok && step.writes_object() {
                         // A conflict: what was seen is out of date. The watch, or a moment, brings what is there.
                         self.metrics.pass(key.kind, "conflict");
                         return Some(self.again(key));
@@ -130,7 +130,9 @@ impl Executor {
         let mut inner = self.shared.lock();
         let decision = self.decide(key, &inner.stores)?;
         let meta = metadata(&inner.stores, key)?;
-        let shows = decision.next.as_ref().is_none_or(is_slow);
+        // Before what takes long, and before what failed and may fail again: a pass that is never settled would never tell.
+        let failed = |step: &Step| inner.stores.memory(key).attempts.contains_key(&step.kind());
+        let shows = decision.next.as_ref().is_none_or(|step| is_slow(step) || failed(step));
         if shows && let Some(status) = &decision.status {
             let difference = writes::status_difference(&inner.stores, key, status);
             if !difference.is_empty() {
@@ -196,11 +198,6 @@ fn metadata(stores: &Stores, key: &Key) -> Option<ObjectMeta> {
         Kind::Machine => stores.maas_machines.get(&key.name).map(|o| o.metadata.clone()),
         Kind::Template => stores.templates.get(&key.name).map(|o| o.metadata.clone()),
     }
-}
-
-/// Steps that write the object itself.
-fn is_object_write(step: &Step) -> bool {
-    matches!(step, Step::Record(_) | Step::WriteSpec(_) | Step::DropFinalizer)
 }
 
 /// Steps that take so long that the status is shown before.

@@ -234,6 +234,25 @@ async fn an_api_server_that_fails_for_minutes_is_asked_again_and_nothing_is_take
 }
 
 #[tokio::test(start_paused = true)]
+async fn writes_that_do_not_get_through_are_told_in_the_status_and_made_good() {
+    let world = World::installed(Gate::open());
+    let (clock, from) = (world.clock, world.clock.now());
+    let gate = Gate::with_rule(move |call| {
+        let of_the_object = call.method == "PATCH" && call.target.contains("/one?");
+        let early = clock.now().duration_since(from).as_mins() < 10;
+        if of_the_object && early { Verdict::Drop } else { Verdict::Pass }
+    });
+    let world = World { gate, ..world };
+    let work = async {
+        world.cluster("v1beta2", "one");
+        until("it is told", 300, || world.reason("one").as_deref() == Some("WriteFailed")).await;
+        until("it is made good", 900, || world.provisioned("one")).await;
+        until("and no longer told", 60, || world.reason("one").as_deref() == Some("Ready")).await;
+    };
+    world.run(work).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_region_that_goes_away_and_comes_back_is_found_again() {
     let world = World::installed(Gate::open());
     world.maas.with(|region, now| region.set_outage(now, Some(Outage::Refuse)));

@@ -16,7 +16,7 @@ use capi_types::{
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
-use super::draft::{Conditions, Waiting, Why, leftovers, pause, region_trouble, trouble};
+use super::draft::{Conditions, Waiting, Why, leftovers, pause, region_trouble, trouble, write_failed};
 use super::machine::TTL;
 use crate::decision::{Decision, Intent, SpecWrite, Status, Step, StepKind};
 use crate::names::{DnsName, ObjectName};
@@ -47,8 +47,9 @@ pub fn plan(seen: &ClusterSeen<'_>, now: Timestamp) -> Decision {
     let standing = seen.object.status.clone().unwrap_or_default();
     if !pass.silent && !pass.paused {
         pass.waiting.on(Topic::Leftovers);
-        if !leftovers(seen.leftovers, &standing.conditions, &mut pass.wanted, &mut note) {
-            next = None;
+        leftovers(seen.leftovers, &standing.conditions, &mut pass.wanted, &mut note);
+        if let Some(why) = write_failed(seen.memory, &mut next, &mut pass.waiting) {
+            pass.wanted.no(conditions::READY, &why);
         }
     }
     let wake = pass.waiting.wake();

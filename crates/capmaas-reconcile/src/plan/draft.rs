@@ -7,7 +7,7 @@ use capi_types::conditions::{self, Status as Is, Wanted, reason};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use crate::decision::{Note, StepKind};
+use crate::decision::{Note, Step, StepKind};
 use crate::provider::{Fault, FaultKind, Refusal};
 use crate::stores::{Attempt, Memory, Region};
 use crate::topic::{Topic, Wake};
@@ -84,20 +84,37 @@ pub(super) fn pause(cluster: Option<&CoreCluster>, annotated: bool) -> Option<St
     (!causes.is_empty()).then(|| causes.join(", "))
 }
 
-/// Says what is left over from the Go provider, and how to be rid of it; false when that has to be written before anything is tried,
-/// because what is tried then may be refused over and over. Nothing is said of what never was there.
+/// A conflict is over with the next look; what failed so often in a row fails for another reason.
+const WRITES_IN_VAIN: u32 = 3;
+/// From then on it is tried this often.
+const WRITE_AGAIN: SignedDuration = SignedDuration::from_secs(30);
+
+/// Why the object can't be written, when the step would do that and failed over and over; then the step has to wait a while.
+pub(super) fn write_failed(memory: &Memory, next: &mut Option<Step>, waiting: &mut Waiting) -> Option<Why> {
+    let attempt = memory.attempts.get(&next.as_ref().filter(|step| step.writes_object())?.kind())?;
+    if attempt.count < WRITES_IN_VAIN {
+        return None;
+    }
+    if attempt.at + WRITE_AGAIN > waiting.now {
+        waiting.at(attempt.at + WRITE_AGAIN);
+        *next = None;
+    }
+    Some(Why::new(reason::WRITE_FAILED, attempt.fault.to_string()))
+}
+
+/// Says what is left over from the Go provider, and how to be rid of it. Nothing is said of what never was there.
 pub(super) fn leftovers(
     found: &BTreeSet<String>,
     standing: &[Condition],
     wanted: &mut Conditions,
     note: &mut Option<Note>,
-) -> bool {
+) {
     let told = conditions::find(standing, conditions::LEFTOVER_WEBHOOKS);
     if found.is_empty() {
         if told.is_some() {
             wanted.set(Wanted::new(conditions::LEFTOVER_WEBHOOKS, Is::False, reason::NO_LEFTOVER_WEBHOOKS, ""));
         }
-        return true;
+        return;
     }
     let names: Vec<_> = found.iter().map(String::as_str).collect();
     let message = format!(
@@ -105,13 +122,11 @@ pub(super) fn leftovers(
          has none: kubectl delete {}",
         names.join(" ")
     );
-    let is_new = !told.is_some_and(|c| c.status == Is::True.as_str() && c.message == message);
-    if is_new {
-        let reason = reason::LEFTOVER_WEBHOOKS_FOUND.to_owned();
-        *note = Some(Note { warning: true, reason, message: message.clone() });
+    let found = Wanted::new(conditions::LEFTOVER_WEBHOOKS, Is::True, reason::LEFTOVER_WEBHOOKS_FOUND, message);
+    if told.is_none_or(|c| (c.status.as_str(), &c.message) != (found.status.as_str(), &found.message)) {
+        *note = Some(Note { warning: true, reason: found.reason.clone(), message: found.message.clone() });
     }
-    wanted.set(Wanted::new(conditions::LEFTOVER_WEBHOOKS, Is::True, reason::LEFTOVER_WEBHOOKS_FOUND, message));
-    !is_new
+    wanted.set(found);
 }
 
 /// Why the region can't be used, if it can't.

@@ -20,7 +20,7 @@ use capi_types::{
 };
 use jiff::{SignedDuration, Timestamp};
 
-use super::draft::{Conditions, Waiting, Why, leftovers, pause, region_trouble, trouble};
+use super::draft::{Conditions, Waiting, Why, leftovers, pause, region_trouble, trouble, write_failed};
 use crate::decision::{Decision, Intent, NodeTie, Note, SpecWrite, Status, Step, StepKind};
 use crate::fleet::HostSight;
 use crate::host::{Holder, HostPhase, HostView, Power};
@@ -46,7 +46,7 @@ pub const TTL: u32 = 10;
 pub fn plan(seen: &MachineSeen<'_>, now: Timestamp) -> Decision {
     let mut pass = Pass::new(seen, now);
     let next = pass.next();
-    let next = pass.unless_in_the_way(next);
+    let next = pass.in_the_way(next);
     pass.finish(next)
 }
 
@@ -81,18 +81,27 @@ impl<'a> Pass<'a, '_> {
 }
 
 impl<'a, 'b> Pass<'a, 'b> {
-    /// The step, unless it has to be told first that left-over webhooks may refuse it. A machine that wants nothing written is not
-    /// bothered: its cluster says it.
-    fn unless_in_the_way(&mut self, next: Option<Step>) -> Option<Step> {
-        let standing = self.seen.object.status.as_ref().map_or(&[][..], |status| &status.conditions);
-        let writes = matches!(next, Some(Step::Record(_) | Step::WriteSpec(_) | Step::DropFinalizer));
-        let told = conditions::find(standing, conditions::LEFTOVER_WEBHOOKS).is_some();
-        if self.silent || self.paused || !(writes || told) {
+    /// Says that the API server does not take what is to be written, or that left-over webhooks may. A machine that wants nothing written is
+    /// not bothered with those: its cluster says it.
+    fn in_the_way(&mut self, mut next: Option<Step>) -> Option<Step> {
+        if self.silent || self.paused {
             return next;
         }
-        self.waiting.on(Topic::Leftovers);
-        let goes_on = leftovers(self.seen.leftovers, standing, &mut self.wanted, &mut self.note);
-        next.filter(|_| goes_on)
+        let writes = next.as_ref().is_some_and(Step::writes_object);
+        if let Some(why) = write_failed(self.seen.memory, &mut next, &mut self.waiting) {
+            if self.seen.object.provisioned() && !self.deleting() {
+                self.wanted.unknown(conditions::READY, &why);
+            } else {
+                self.wanted.no(conditions::READY, &why);
+            }
+        }
+        let standing = self.seen.object.status.as_ref().map_or(&[][..], |status| &status.conditions);
+        let told = conditions::find(standing, conditions::LEFTOVER_WEBHOOKS).is_some();
+        if told || writes {
+            self.waiting.on(Topic::Leftovers);
+            leftovers(self.seen.leftovers, standing, &mut self.wanted, &mut self.note);
+        }
+        next
     }
 
     fn new(seen: &'b MachineSeen<'a>, now: Timestamp) -> Self {

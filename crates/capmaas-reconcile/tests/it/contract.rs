@@ -7,6 +7,8 @@ use capmaas_reconcile::decision::{Decision, Intent, Status, Step, StepKind};
 use capmaas_reconcile::host::{Holder, HostPhase};
 use capmaas_reconcile::model::{ModelFleet, host};
 use capmaas_reconcile::names::{Key, Kind};
+use capmaas_reconcile::outcome::Answer;
+use capmaas_reconcile::provider::Fault;
 use capmaas_reconcile::stores::Fact;
 use capmaas_reconcile::topic::Topic;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
@@ -252,7 +254,7 @@ fn a_stored_map_of_failure_domains_becomes_a_list_with_the_next_status_whatever_
 }
 
 #[test]
-fn left_over_webhooks_are_told_before_anything_is_written_and_until_they_are_gone() {
+fn left_over_webhooks_are_told_once_and_until_they_are_gone() {
     let mut world = world();
     let mut cluster = own_address();
     cluster.metadata.finalizers = None;
@@ -269,7 +271,6 @@ fn left_over_webhooks_are_told_before_anything_is_written_and_until_they_are_gon
         assert_eq!((condition.status.as_str(), condition.reason.as_str()), ("True", "LeftoverWebhooksFound"));
         let command = format!("kubectl delete {} {}", names[0], names[1]);
         assert!(condition.message.contains(&command), "{}", condition.message);
-        assert_eq!(told.next, None, "{key}: it is told first");
         let event = told.event.clone().unwrap();
         assert_eq!((event.warning, event.message.as_str()), (true, condition.message.as_str()));
 
@@ -282,6 +283,40 @@ fn left_over_webhooks_are_told_before_anything_is_written_and_until_they_are_gon
     for key in [cluster_key(), key("m0")] {
         let gone = found(&world.plan(&key), LEFTOVER_WEBHOOKS).unwrap();
         assert_eq!((gone.status.as_str(), gone.reason.as_str()), ("False", "NoLeftoverWebhooks"), "{key}");
+    }
+}
+
+#[test]
+fn a_write_that_fails_over_and_over_is_told_with_the_words_of_the_api_server() {
+    let denied = Fault::Unavailable { message: "the API server did not take the patch: denied by policy x".to_owned() };
+    let mut cluster = own_address();
+    cluster.metadata.finalizers = None;
+    let mut leaving = seen(provisioned(), host(machine::HOST, "node-a"));
+    leaving.delete("m0");
+    let mut starting = world();
+    starting.put_cluster(cluster);
+    for (mut world, key) in [(leaving, key("m0")), (starting.clone(), key("m0")), (starting, cluster_key())] {
+        let step = world.plan(&key).next.unwrap();
+        for refused in 1..=3 {
+            assert_ne!(found(&world.plan(&key), READY).map(|c| c.reason).as_deref(), Some("WriteFailed"), "{refused}");
+            world.stores.step_begins(&key, &step);
+            world.stores.step_ended(&key, &step, Err(denied.clone()), world.now);
+        }
+        let told = world.plan(&key);
+        let ready = found(&told, READY).unwrap();
+        assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "WriteFailed"), "{key}");
+        let soon = world.now + jiff::SignedDuration::from_secs(30);
+        assert_eq!((ready.message, &told.next, told.wake.at), (denied.to_string(), &None, soon), "{key}: no hot loop");
+        world.write_status(&key, &told);
+        world.now = soon;
+        let again = world.plan(&key);
+        assert_eq!((again.next.as_ref(), &again.status), (Some(&step), &told.status), "{key}: told, and tried again");
+        world.stores.step_ended(&key, &step, Ok(Answer::Done), world.now);
+        assert_ne!(
+            found(&world.plan(&key), READY).map(|c| c.reason).as_deref(),
+            Some("WriteFailed"),
+            "{key}: it worked"
+        );
     }
 }
 
