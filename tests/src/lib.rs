@@ -21,6 +21,7 @@
 //! });
 //! ```
 
+pub mod conformance;
 pub mod contract;
 
 use std::future::Future;

@@ -1,0 +1,61 @@
+//! The cases, a file per area.
+
+mod create;
+mod read;
+mod select;
+mod present;
+mod watch;
+mod update;
+mod patch;
+mod strategic;
+mod status;
+mod delete;
+mod garbage;
+mod namespaces;
+mod definitions;
+mod schema;
+mod rules;
+mod ours;
+mod secrets;
+mod events;
+mod leases;
+mod nodes;
+mod dry_run;
+mod discovery;
+
+use super::Area;
+
+/// All areas, in the order in which they are played.
+pub static AREAS: [Area; 22] = [
+    Area { name: "create", cases: create::CASES },
+    Area { name: "read", cases: read::CASES },
+    Area { name: "select", cases: select::CASES },
+    Area { name: "present", cases: present::CASES },
+    Area { name: "watch", cases: watch::CASES },
+    Area { name: "update", cases: update::CASES },
+    Area { name: "patch", cases: patch::CASES },
+    Area { name: "strategic", cases: strategic::CASES },
+    Area { name: "status", cases: status::CASES },
+    Area { name: "delete", cases: delete::CASES },
+    Area { name: "garbage", cases: garbage::CASES },
+    Area { name: "namespaces", cases: namespaces::CASES },
+    Area { name: "definitions", cases: definitions::CASES },
+    Area { name: "schema", cases: schema::CASES },
+    Area { name: "rules", cases: rules::CASES },
+    Area { name: "ours", cases: ours::CASES },
+    Area { name: "secrets", cases: secrets::CASES },
+    Area { name: "events", cases: events::CASES },
+    Area { name: "leases", cases: leases::CASES },
+    Area { name: "nodes", cases: nodes::CASES },
+    Area { name: "dry-run", cases: dry_run::CASES },
+    Area { name: "discovery", cases: discovery::CASES },
+];
+
+/// `"it is so" => script, …` as a list of cases.
+macro_rules! cases {
+    ($($name:literal => $script:path),* $(,)?) => {
+        pub(super) const CASES: &[$crate::conformance::Case] =
+            &[$($crate::conformance::Case { name: $name, script: |session| Box::pin($script(session)) }),*];
+    };
+}
+use cases;
