@@ -26,6 +26,15 @@ impl Cause {
         Self::new("FieldValueInvalid", field, format!("Invalid value: {}: {}", show(shown), detail.as_ref()))
     }
 
+    /// An invalid value that is not shown.
+    pub(crate) fn hidden(field: impl Into<String>, detail: impl AsRef<str>) -> Self {
+        Self::new("FieldValueInvalid", field, format!("Invalid value: {}", detail.as_ref()))
+    }
+
+    pub(crate) fn immutable(field: impl Into<String>, shown: &Value) -> Self {
+        Self::invalid(field, shown, "field is immutable")
+    }
+
     pub(crate) fn forbidden(field: impl Into<String>, detail: impl AsRef<str>) -> Self {
         Self::new("FieldValueForbidden", field, format!("Forbidden: {}", detail.as_ref()))
     }
@@ -67,8 +76,11 @@ impl ApiError {
     pub fn to_status(&self) -> Value {
         let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "reason": self.reason, "code": self.code,
+            "message": self.message, "code": self.code,
         });
+        if !self.reason.is_empty() {
+            status["reason"] = json!(self.reason);
+        }
         if !self.details.is_null() {
             status["details"] = self.details.clone();
         }
@@ -85,7 +97,27 @@ impl ApiError {
         e
     }
 
-    /// No such path: the kind, version or subresource is not served.
+    /// Nothing is served there, which is said in plain text.
+    pub(crate) fn no_page() -> Self {
+        Self::new(404, "NotFound", NO_PAGE)
+    }
+
+    /// Whether it is said in plain text.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.message == NO_PAGE
+    }
+
+    /// The server gives up without a reason.
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self::new(500, "", message)
+    }
+
+    /// Options in a query string or in the body of a DELETE.
+    pub(crate) fn options(kind: &str, cause: Cause) -> Self {
+        Self::invalid("meta.k8s.io", kind, "", &[cause])
+    }
+
+    /// No such resource or subresource of a built-in group.
     pub(crate) fn no_resource() -> Self {
         let mut e = Self::new(404, "NotFound", "the server could not find the requested resource");
         e.details = json!({});
@@ -113,7 +145,13 @@ impl ApiError {
     }
 
     pub(crate) fn invalid(group: &str, kind: &str, name: &str, causes: &[Cause]) -> Self {
-        let lines: Vec<String> = causes.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
+        let mut lines: Vec<String> = Vec::new();
+        for line in causes.iter().map(|c| format!("{}: {}", c.field, c.message)) {
+            // Told once, however often it was found.
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
         let list = if let [one] = lines.as_slice() { one.clone() } else { format!("[{}]", lines.join(", ")) };
         let mut e = Self::new(422, "Invalid", format!("{} \"{name}\" is invalid: {list}", qualified(kind, group)));
         e.details = details(name, group, kind);
@@ -131,7 +169,10 @@ impl ApiError {
     }
 
     pub(crate) fn method_not_allowed() -> Self {
-        Self::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+        let text = "the server does not allow this method on the requested resource";
+        let mut e = Self::new(405, "MethodNotAllowed", text);
+        e.details = json!({});
+        e
     }
 
     /// Something Kubernetes has and this simulator has not; `GAPS.md` lists every caller.
@@ -147,12 +188,17 @@ impl ApiError {
     }
 }
 
+const NO_PAGE: &str = "404 page not found";
+
 fn qualified(plural: &str, group: &str) -> String {
     if group.is_empty() { plural.to_owned() } else { format!("{plural}.{group}") }
 }
 
 fn details(name: &str, group: &str, kind: &str) -> Value {
-    let mut d = json!({"name": name, "kind": kind});
+    let mut d = json!({"kind": kind});
+    if !name.is_empty() {
+        d["name"] = json!(name);
+    }
     if !group.is_empty() {
         d["group"] = json!(group);
     }

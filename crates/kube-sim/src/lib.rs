@@ -8,8 +8,8 @@
 //! authorization, no server-side apply. What it lacks it refuses by name; `GAPS.md` beside this crate is the list, and a
 //! test holds both to each other.
 //!
-//! **How data flows.** Modules in one direction: `store` (objects, one revision counter, one log) → `patch`, `schema`,
-//! `select`, `kinds` → `verbs` (the rules) → `present` (Table, metadata, discovery, OpenAPI) → `serve` (routing, then two
+//! **How data flows.** Modules in one direction: `store` (objects, one revision counter, one log) → `names`, `patch`,
+//! `schema`, `select`, `kinds` → `verbs` (the rules) → `present` (Table, metadata, discovery, OpenAPI) → `serve` (routing, then two
 //! shells: a `tower::Service` in process, HTTPS for everybody else). A write appends to the log and wakes the watches; a
 //! watch is a cursor into the log. Garbage collection happens inside the write that causes it, in key order. Time comes
 //! from [`Config::clock`], names and uids from [`Config::seed`]: one seed and one order of calls give one history.
@@ -44,6 +44,7 @@
 mod direct;
 mod error;
 mod kinds;
+mod names;
 mod patch;
 mod present;
 mod schema;

@@ -22,19 +22,34 @@ pub(crate) fn apply(format: Format, target: &Value, patch: &Value) -> Result<Val
         Format::Merge => merge(&mut out, patch),
         Format::Strategic => strategic(&mut out, patch, "")?,
         Format::Json => {
-            let ops: json_patch::Patch = serde_json::from_value(patch.clone())
-                .map_err(|e| ApiError::bad_request(format!("error decoding patch: {e}")))?;
-            // A failed `test` is how clients ask for compare-and-swap; Kubernetes answers 422.
-            json_patch::patch(&mut out, &ops).map_err(|e| {
-                ApiError::new(
-                    422,
-                    "Invalid",
-                    format!("the server rejected our request due to an error in our request: {e}"),
-                )
-            })?;
+            let list = patch.as_array().ok_or_else(|| ApiError::bad_request("error decoding patch: not a list"))?;
+            for operation in list {
+                operate(&mut out, operation)?;
+            }
         }
     }
     Ok(out)
+}
+
+/// One operation of RFC 6902, as the API server takes it: replacing a field that is not there adds it.
+fn operate(target: &mut Value, operation: &Value) -> Result<(), ApiError> {
+    // A failed `test` is how clients ask for compare-and-swap; this is all the API server says.
+    let refused = || {
+        let text = "the server rejected our request due to an error in our request";
+        let mut e = ApiError::new(422, "Invalid", text);
+        e.details = serde_json::json!({});
+        e
+    };
+    let mut operation = operation.clone();
+    let path = operation["path"].as_str().unwrap_or_default();
+    if operation["op"] == "replace"
+        && let Some((parent, _)) = path.rsplit_once('/')
+        && target.pointer(parent).is_some_and(Value::is_object)
+    {
+        operation["op"] = Value::from("add");
+    }
+    let patch: json_patch::Patch = serde_json::from_value(Value::Array(vec![operation])).map_err(|_| refused())?;
+    json_patch::patch(target, &patch).map_err(|_| refused())
 }
 
 /// RFC 7386.
@@ -108,7 +123,7 @@ fn strategic(target: &mut Value, patch: &Value, path: &str) -> Result<(), ApiErr
             }
             continue;
         }
-        // Order hints of kubectl: order is not part of any list's meaning here.
+        // Read where their list is merged.
         if name.starts_with("$setElementOrder/") || name == "$patch" {
             continue;
         }
@@ -129,10 +144,14 @@ fn strategic(target: &mut Value, patch: &Value, path: &str) -> Result<(), ApiErr
             Value::Array(items) if merge_key(&here).is_some() => {
                 let key = merge_key(&here).unwrap_or_default();
                 let slot = into.entry(name.clone()).or_insert_with(|| Value::Array(Vec::new()));
+                let before = slot.clone();
                 merge_list(slot, items, key, &here)?;
+                let order = fields.get(&format!("$setElementOrder/{name}")).unwrap_or(value);
+                reorder(slot, order, &before, |item| item[key].clone());
             }
             Value::Array(items) if merges_as_set(&here) => {
                 let slot = into.entry(name.clone()).or_insert_with(|| Value::Array(Vec::new()));
+                let before = slot.clone();
                 if let Value::Array(have) = slot {
                     for item in items {
                         if !have.contains(item) {
@@ -140,6 +159,8 @@ fn strategic(target: &mut Value, patch: &Value, path: &str) -> Result<(), ApiErr
                         }
                     }
                 }
+                let order = fields.get(&format!("$setElementOrder/{name}")).unwrap_or(value);
+                reorder(slot, order, &before, Value::clone);
             }
             other => {
                 into.insert(name.clone(), other.clone());
@@ -147,6 +168,28 @@ fn strategic(target: &mut Value, patch: &Value, path: &str) -> Result<(), ApiErr
         }
     }
     Ok(())
+}
+
+/// Puts a merged list in the order of the API server: that of the patch, and between its items what only the server had,
+/// as far as the old list says which of two came first.
+fn reorder(merged: &mut Value, order: &Value, before: &Value, id: impl Fn(&Value) -> Value) {
+    let Value::Array(items) = merged else { return };
+    let ids = |list: &Value| -> Vec<Value> { list.as_array().into_iter().flatten().map(&id).collect() };
+    let (order, before) = (ids(order), ids(before));
+    let place = |list: &[Value], item: &Value| list.iter().position(|have| *have == id(item));
+    let (mut named, others): (Vec<Value>, Vec<Value>) =
+        std::mem::take(items).into_iter().partition(|item| place(&order, item).is_some());
+    named.sort_by_key(|item| place(&order, item));
+    let (mut named, mut others) = (named.into_iter().peekable(), others.into_iter().peekable());
+    while let (Some(left), Some(right)) = (named.peek(), others.peek()) {
+        let right_first = match (place(&before, left), place(&before, right)) {
+            (Some(l), Some(r)) => r < l,
+            _ => false,
+        };
+        items.extend(if right_first { others.next() } else { named.next() });
+    }
+    items.extend(named);
+    items.extend(others);
 }
 
 fn merge_list(slot: &mut Value, items: &[Value], key: &str, path: &str) -> Result<(), ApiError> {
@@ -181,7 +224,7 @@ fn own((k, v): (&String, &Value)) -> (String, Value) {
 }
 
 fn unknown_directive(name: &str) -> ApiError {
-    ApiError::bad_request(format!("unknown strategic merge patch directive {name:?}"))
+    ApiError::internal(format!("unknown strategic merge patch directive {name:?}"))
 }
 
 #[cfg(test)]
@@ -207,7 +250,7 @@ mod tests {
                 "/metadata/labels",
                 json!({}),
             ),
-            (Format::Strategic, json!({"metadata": {"finalizers": ["y"]}}), "/metadata/finalizers", json!(["x", "y"])),
+            (Format::Strategic, json!({"metadata": {"finalizers": ["y"]}}), "/metadata/finalizers", json!(["y", "x"])),
             (
                 Format::Strategic,
                 json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["x"]}}),
@@ -233,6 +276,6 @@ mod tests {
         let code = |p| apply(Format::Json, &base, &p).map_err(|e| e.code);
         assert_eq!(code(json!([{"op": "test", "path": "/a", "value": 2}])), Err(422));
         assert_eq!(code(json!({"op": "test"})), Err(400));
-        assert_eq!(apply(Format::Strategic, &base, &json!({"$odd": 1})).map_err(|e| e.code), Err(400));
+        assert_eq!(apply(Format::Strategic, &base, &json!({"$odd": 1})).map_err(|e| e.code), Err(500));
     }
 }

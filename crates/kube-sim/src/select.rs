@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::error::ApiError;
+use crate::names::{wrong_key, wrong_label_value};
 
 #[derive(Debug, Clone, PartialEq)]
 enum Op {
@@ -45,7 +46,8 @@ impl Labels {
             } else {
                 (part.to_owned(), Op::Exists)
             };
-            if term.0.is_empty() || term.0.contains(char::is_whitespace) {
+            let values: &[String] = if let Op::In(v) | Op::NotIn(v) = &term.1 { v } else { &[] };
+            if wrong_key(&term.0, "a label key").is_some() || values.iter().any(|v| wrong_label_value(v).is_some()) {
                 return Err(bad());
             }
             out.push(term);
@@ -90,8 +92,8 @@ fn split_outside_parentheses(text: &str) -> Vec<&str> {
 pub(crate) struct Fields(Vec<(String, String, bool)>);
 
 impl Fields {
-    /// Parses and refuses paths that `supported` does not know, as the API server does (400).
-    pub(crate) fn parse(text: &str, supported: impl Fn(&str) -> bool) -> Result<Self, ApiError> {
+    /// Parses and refuses paths that are not `supported`, as the API server does (400).
+    pub(crate) fn parse(text: &str, supported: impl Fn(&str) -> Result<(), String>) -> Result<Self, ApiError> {
         let mut out = Vec::new();
         for part in text.split(',').filter(|p| !p.trim().is_empty()) {
             let (path, value, equal) = if let Some((p, v)) = part.split_once("!=") {
@@ -102,9 +104,7 @@ impl Fields {
                 return Err(ApiError::bad_request(format!("invalid selector: '{text}'; can't understand '{part}'")));
             };
             let path = path.trim();
-            if !supported(path) {
-                return Err(ApiError::bad_request(format!("field label not supported: {path}")));
-            }
+            supported(path).map_err(ApiError::bad_request)?;
             out.push((path.to_owned(), value.trim().replace('\\', ""), equal));
         }
         Ok(Self(out))
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn field_selectors_match_and_refuse_unknown_paths() {
         let o = json!({"metadata": {"name": "n"}, "spec": {"n": 3}, "involvedObject": {"name": "m"}});
-        let known = |p: &str| p != "spec.unknown";
+        let known = |p: &str| if p == "spec.unknown" { Err(format!("no {p}")) } else { Ok(()) };
         let none = BTreeMap::new();
         for (text, want) in [
             ("metadata.name=n", true),
@@ -179,6 +179,6 @@ mod tests {
             assert_eq!(Fields::parse(text, known).map(|f| f.matches(&o, &none)), Ok(want), "{text}");
         }
         let refused = Fields::parse("spec.unknown=1", known).map_err(|e| e.message);
-        assert_eq!(refused, Err("field label not supported: spec.unknown".to_owned()));
+        assert_eq!(refused, Err("no spec.unknown".to_owned()));
     }
 }

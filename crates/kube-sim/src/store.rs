@@ -32,7 +32,13 @@ pub(crate) struct Compacted {
     pub(crate) oldest: u64,
 }
 
+/// Objects of one resource by [`place`].
 type Shelf = BTreeMap<(String, String), Arc<Value>>;
+
+/// Namespace and name in the order of the API server, whose keys are paths: `a-b/` comes before `a/`.
+pub(crate) fn place(namespace: &str, name: &str) -> (String, String) {
+    (format!("{namespace}/"), name.to_owned())
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Store {
@@ -61,10 +67,10 @@ impl Store {
     }
 
     pub(crate) fn get(&self, key: &Key) -> Option<&Arc<Value>> {
-        self.objects.get(&key.resource)?.get(&(key.namespace.clone(), key.name.clone()))
+        self.objects.get(&key.resource)?.get(&place(&key.namespace, &key.name))
     }
 
-    /// Objects of a resource in (namespace, name) order, in one namespace if given.
+    /// Objects of a resource in the API server's order, in one namespace if given.
     pub(crate) fn list<'a>(
         &'a self,
         resource: &str,
@@ -72,9 +78,13 @@ impl Store {
     ) -> impl Iterator<Item = (Key, &'a Arc<Value>)> + 'a {
         let shelf = self.objects.get_key_value(resource);
         shelf.into_iter().flat_map(move |(id, shelf)| {
-            let from = (namespace.unwrap_or_default().to_owned(), String::new());
-            shelf.range(from..).take_while(move |((ns, _), _)| namespace.is_none_or(|want| want == ns)).map(
-                move |((ns, name), v)| (Key { resource: id.clone(), namespace: ns.clone(), name: name.clone() }, v),
+            let from = namespace.map_or_else(Default::default, |ns| place(ns, ""));
+            let bare = |ns: &'a str| ns.trim_end_matches('/');
+            shelf.range(from..).take_while(move |((ns, _), _)| namespace.is_none_or(|want| want == bare(ns))).map(
+                move |((ns, name), v)| {
+                    let namespace = bare(ns).to_owned();
+                    (Key { resource: id.clone(), namespace, name: name.clone() }, v)
+                },
             )
         })
     }
@@ -108,7 +118,7 @@ impl Store {
             .objects
             .entry(key.resource.clone())
             .or_default()
-            .insert((key.namespace.clone(), key.name.clone()), object.clone());
+            .insert(place(&key.namespace, &key.name), object.clone());
         if let Some(old) = &before {
             self.unindex(&key, old);
         }
@@ -119,7 +129,7 @@ impl Store {
 
     /// Removes an object; returns what it was.
     pub(crate) fn remove(&mut self, key: &Key) -> Option<Arc<Value>> {
-        let old = self.objects.get_mut(&key.resource)?.remove(&(key.namespace.clone(), key.name.clone()))?;
+        let old = self.objects.get_mut(&key.resource)?.remove(&place(&key.namespace, &key.name))?;
         self.revision += 1;
         self.unindex(key, &old);
         self.append(key.clone(), Some(old.clone()), None);

@@ -73,7 +73,9 @@ async fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
     }
     if arguments.check && differ > 0 {
-        println!("{differ} differences: if they are right, refresh the transcripts (crate doc of capmaas-tests, `conformance`)");
+        println!(
+            "{differ} differences: if they are right, refresh the transcripts (crate doc of capmaas-tests, `conformance`)"
+        );
     }
     let bad = failed > 0 || (arguments.check && (differ > 0 || count == 0));
     Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })

@@ -20,6 +20,7 @@
 //! * versions of collections, in bookmarks, in query strings and in messages → `<revision>`: others write to the real server, too;
 //! * names completed by the server → `<generated-1>`…; tokens of paged lists → `<continue>`;
 //! * times → `<time>`, except those of the year 2020, which the cases write themselves; ages in table cells → `<age>`;
+//! * causes of a refusal that are told twice → once: the server looks at metadata up to three times;
 //! * `metadata.managedFields` and `selfLink` are left out: kube-sim has no server-side apply, and nobody here reads them;
 //! * bookmarks are left out but the one that ends the initial events: the others come when the server likes.
 //!

@@ -9,8 +9,7 @@ fn regex(text: &str) -> Regex {
     Regex::new(text).expect("a constant, which the tests read")
 }
 
-static UID: LazyLock<Regex> =
-    LazyLock::new(|| regex("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"));
+static UID: LazyLock<Regex> = LazyLock::new(|| regex("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"));
 static TIME: LazyLock<Regex> = LazyLock::new(|| regex(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"));
 static AGE: LazyLock<Regex> = LazyLock::new(|| regex(r"^(\d+[smhdy])+$"));
 /// Places in messages where a version stands.
@@ -45,7 +44,8 @@ impl Names {
 
     /// Learns the name that the server made of `generateName`.
     pub(super) fn learn_generated(&mut self, sent: &Value, answer: &Value) {
-        let (Some(prefix), None) = (sent["metadata"]["generateName"].as_str(), sent["metadata"]["name"].as_str()) else {
+        let (Some(prefix), None) = (sent["metadata"]["generateName"].as_str(), sent["metadata"]["name"].as_str())
+        else {
             return;
         };
         if let Some(name) = answer["metadata"]["name"].as_str().filter(|name| name.len() > prefix.len()) {
@@ -66,7 +66,9 @@ impl Names {
             .split('&')
             .map(|part| match part.split_once('=') {
                 Some(("continue", token)) if token.len() > 20 => "continue=<continue>".to_owned(),
-                Some(("resourceVersion", version)) if version.len() < 10 && version.parse::<u64>().is_ok_and(|v| v > 1) => {
+                Some(("resourceVersion", version))
+                    if version.len() < 10 && version.parse::<u64>().is_ok_and(|v| v > 1) =>
+                {
                     "resourceVersion=<revision>".to_owned()
                 }
                 _ => self.text(part),
@@ -94,7 +96,8 @@ impl Names {
         match value {
             Value::Object(fields) => {
                 let kind = fields.get("kind").and_then(Value::as_str).unwrap_or_default();
-                let collection = collection || (kind.ends_with("List") && fields.contains_key("items")) || kind == "Table";
+                let collection =
+                    collection || (kind.ends_with("List") && fields.contains_key("items")) || kind == "Table";
                 // In the order of their names, whatever order the map keeps: numbers are given in this order.
                 let mut sorted: Vec<(&String, &Value)> = fields.iter().collect();
                 sorted.sort_by_key(|(name, _)| *name);
@@ -103,12 +106,25 @@ impl Names {
                     if matches!(field.as_str(), "managedFields" | "selfLink") {
                         continue;
                     }
-                    let inner = self.at(field, inner, collection && field == "metadata" || name == "metadata" && collection);
+                    // Of what is picked, the last step of the pointer says what it is.
+                    let what = field.rsplit('/').next().unwrap_or(field);
+                    let inner = self.at(what, inner, collection && (field == "metadata" || name == "metadata"));
                     out.insert(self.text(field), inner);
                 }
                 Value::Object(out)
             }
-            Value::Array(items) => items.iter().map(|item| self.at(name, item, false)).collect(),
+            Value::Array(items) => {
+                let mut items: Vec<Value> = items.iter().map(|item| self.at(name, item, false)).collect();
+                if name == "causes" {
+                    let all = std::mem::take(&mut items);
+                    for cause in all {
+                        if !items.contains(&cause) {
+                            items.push(cause);
+                        }
+                    }
+                }
+                Value::Array(items)
+            }
             Value::String(text) => Value::from(match name {
                 "resourceVersion" if collection => "<revision>".to_owned(),
                 "resourceVersion" if text.parse::<u64>().is_ok_and(|version| version > 1) => {
@@ -153,14 +169,19 @@ mod tests {
         let object = json!({"metadata": {"namespace": "run7-c001", "uid": uid, "resourceVersion": "17",
             "creationTimestamp": "2026-01-01T00:00:00Z", "managedFields": [], "labels": {"run7.io/a": "2020-01-01T00:00:00Z"}}});
         assert_eq!(
-            names.value(&json!([object, {"metadata": {"resourceVersion": "18"}}, {"metadata": {"resourceVersion": "17"}}])),
+            names.value(
+                &json!([object, {"metadata": {"resourceVersion": "18"}}, {"metadata": {"resourceVersion": "17"}}])
+            ),
             json!([{"metadata": {"namespace": "<case>", "uid": "<uid-1>", "resourceVersion": "<rv-1>",
                 "creationTimestamp": "<time>", "labels": {"<run>.io/a": "2020-01-01T00:00:00Z"}}},
                 {"metadata": {"resourceVersion": "<rv-2>"}}, {"metadata": {"resourceVersion": "<rv-1>"}}])
         );
         let list = json!({"kind": "WidgetList", "metadata": {"resourceVersion": "99", "continue": "abc"}, "items": []});
         assert_eq!(names.value(&list)["metadata"], json!({"resourceVersion": "<revision>", "continue": "<continue>"}));
-        assert_eq!(names.path("/api/run7-c001?watch=1&resourceVersion=17"), "/api/<case>?watch=1&resourceVersion=<revision>");
+        assert_eq!(
+            names.path("/api/run7-c001?watch=1&resourceVersion=17"),
+            "/api/<case>?watch=1&resourceVersion=<revision>"
+        );
         assert_eq!(
             names.value(&json!("too old resource version: 1 (42)")),
             "too old resource version: <revision> (<revision>)"

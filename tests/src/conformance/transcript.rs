@@ -11,8 +11,7 @@ use super::Failure;
 const WIDTH: usize = 110;
 
 /// Order of the parts of an exchange.
-const ORDER: [&str; 9] =
-    ["request", "accept", "content-type", "body", "status", "headers", "answer", "events", "type"];
+const ORDER: [&str; 9] = ["request", "accept", "content-type", "body", "status", "headers", "answer", "events", "type"];
 
 /// What a server said in the cases of one area.
 #[derive(Debug, Clone, PartialEq)]
@@ -156,7 +155,8 @@ mod tests {
     #[test]
     fn a_difference_shows_the_request_and_the_lines_that_changed() {
         let long = "x".repeat(60);
-        let said = |n: u64| json!([{"request": "GET /a", "status": 200, "answer": {"a": n, "b": long, "c": long, "d": 1}}]);
+        let said =
+            |n: u64| json!([{"request": "GET /a", "status": 200, "answer": {"a": n, "b": long, "c": long, "d": 1}}]);
         assert_eq!(difference(&said(1), &said(1)), "");
         let text = difference(&said(1), &said(2));
         assert!(text.contains("GET /a") && text.contains("-   \"a\": 1") && text.contains("+   \"a\": 2"), "{text}");

@@ -68,6 +68,11 @@ fn text() -> Value {
     json!({"type": "string"})
 }
 
+/// Times of Leases and Events have six digits after the point, neither more nor less.
+fn micro_time() -> Value {
+    json!({"type": "string", "format": "micro-time", "nullable": true})
+}
+
 fn strings_by_name() -> Value {
     json!({"type": "object", "additionalProperties": {"type": "string"}})
 }
@@ -115,7 +120,7 @@ fn core(kind: &'static str, plural: &'static str, short: &'static [&'static str]
 
 fn event_properties(new: bool) -> Value {
     let names = |old: &'static str, fresh: &'static str| if new { fresh } else { old };
-    let mut p = json!({"action": text(), "reason": text(), "type": text(), "eventTime": {"type": "string", "format": "date-time", "nullable": true},
+    let mut p = json!({"action": text(), "reason": text(), "type": text(), "eventTime": micro_time(),
         "reportingInstance": text(), "series": open(), "related": open()});
     for (old, fresh, schema) in [
         ("involvedObject", "regarding", open()),
@@ -242,9 +247,8 @@ fn specs() -> Vec<Spec> {
                 "leases",
                 &[],
                 json!({"spec": {"type": "object", "properties": {
-                "holderIdentity": text(), "leaseDurationSeconds": {"type": "integer", "minimum": 1},
-                "acquireTime": {"type": "string", "format": "date-time", "nullable": true},
-                "renewTime": {"type": "string", "format": "date-time", "nullable": true}, "leaseTransitions": {"type": "integer"},
+                "holderIdentity": text(), "leaseDurationSeconds": {"type": "integer"},
+                "acquireTime": micro_time(), "renewTime": micro_time(), "leaseTransitions": {"type": "integer"},
                 "preferredHolder": text(), "strategy": text()}}}),
             )
         },
@@ -298,7 +302,7 @@ fn build(s: Spec) -> Kind {
         plural: s.plural.to_owned(),
         singular: s.kind.to_lowercase(),
         short_names: s.short.iter().map(|x| (*x).to_owned()).collect(),
-        categories: Vec::new(),
+        categories: if s.kind == "CustomResourceDefinition" { vec!["api-extensions".to_owned()] } else { Vec::new() },
         namespaced: s.namespaced,
         stored_api_version: if home.is_empty() { s.version.to_owned() } else { format!("{home}/{}", s.version) },
         versions: vec![Version {

@@ -108,10 +108,13 @@ fn check(crd: &Value) -> Vec<Cause> {
         }
         let schema = &v["schema"]["openAPIV3Schema"];
         if !schema.is_object() {
-            let text = "Required value: schemas are required";
-            causes.push(Cause::new("FieldValueRequired", format!("{at}.schema.openAPIV3Schema"), text));
-        } else if let Err(more) = Schema::parse(schema, &format!("{at}.schema.openAPIV3Schema")) {
-            causes.extend(more);
+            causes.push(Cause::required(format!("{at}.schema.openAPIV3Schema")));
+        } else {
+            let at = format!("{at}.schema.openAPIV3Schema");
+            match Schema::parse(schema, &at) {
+                Ok(schema) => schema.check_defaults(&at, &mut causes),
+                Err(more) => causes.extend(more),
+            }
         }
         for (j, c) in v["additionalPrinterColumns"].as_array().into_iter().flatten().enumerate() {
             let path = c["jsonPath"].as_str().unwrap_or_default();
@@ -143,7 +146,7 @@ pub(crate) fn from_crd(crd: &Value) -> Result<Kind, Vec<Cause>> {
         if v["storage"] == true {
             storage = text(&v["name"]);
         }
-        versions.push(version(v)?);
+        versions.push(version(v, &group, &text(&names["kind"]))?);
     }
     versions.sort_by(|a, b| compare_versions(&a.name, &b.name));
     Ok(Kind {
@@ -166,7 +169,7 @@ pub(crate) fn from_crd(crd: &Value) -> Result<Kind, Vec<Cause>> {
     })
 }
 
-fn version(v: &Value) -> Result<Version, Vec<Cause>> {
+fn version(v: &Value, group: &str, kind: &str) -> Result<Version, Vec<Cause>> {
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
     let dotted = |v: &Value| text(v).trim_start_matches('.').to_owned();
     let published = v["schema"]["openAPIV3Schema"].clone();
@@ -191,7 +194,10 @@ fn version(v: &Value) -> Result<Version, Vec<Cause>> {
                 name: text(&c["name"]),
                 kind: text(&c["type"]),
                 format: text(&c["format"]),
-                description: text(&c["description"]),
+                description: match c["description"].as_str().filter(|d| !d.is_empty()) {
+                    Some(given) => given.to_owned(),
+                    None => format!("Custom resource definition column (in JSONPath format): {}", text(&c["jsonPath"])),
+                },
                 path: text(&c["jsonPath"]),
                 priority: c["priority"].as_i64().unwrap_or(0),
             })
@@ -208,8 +214,10 @@ fn version(v: &Value) -> Result<Version, Vec<Cause>> {
     Ok(Version {
         name: text(&v["name"]),
         served: v["served"] == true,
-        deprecation: (v["deprecated"] == true)
-            .then(|| v["deprecationWarning"].as_str().unwrap_or("this version is deprecated").to_owned()),
+        deprecation: (v["deprecated"] == true).then(|| {
+            let what = || format!("{group}/{} {kind} is deprecated", text(&v["name"]));
+            v["deprecationWarning"].as_str().map_or_else(what, str::to_owned)
+        }),
         schema,
         published,
         status: v["subresources"]["status"].is_object(),

@@ -91,6 +91,12 @@ impl Kind {
     /// A stored object as this kind shows it in one of its versions.
     pub(crate) fn show(&self, version: usize, stored: &Value) -> Value {
         let mut out = if self.view.is_empty() { stored.clone() } else { rename(stored, self.view, true) };
+        if !self.view.is_empty()
+            && let Some(fields) = out.as_object_mut()
+        {
+            // The older type always has its texts, the newer one leaves empty ones out.
+            fields.retain(|_, v| v != "");
+        }
         out["apiVersion"] = Value::from(self.api_version(version));
         out["kind"] = Value::from(self.kind.as_str());
         if self.custom
@@ -111,11 +117,20 @@ impl Kind {
         out
     }
 
-    pub(crate) fn selectable(&self, version: usize, path: &str) -> bool {
-        path == "metadata.name"
+    /// Whether objects can be selected by a field; why not, if not.
+    pub(crate) fn selectable(&self, version: usize, path: &str) -> Result<(), String> {
+        let known = path == "metadata.name"
             || (self.namespaced && path == "metadata.namespace")
             || self.fields.contains(&path)
-            || self.versions.get(version).is_some_and(|v| v.selectable.iter().any(|s| s == path))
+            || self.versions.get(version).is_some_and(|v| v.selectable.iter().any(|s| s == path));
+        match known {
+            true => Ok(()),
+            // Kinds that add fields say it in their own words.
+            false if self.custom || !self.fields.is_empty() => Err(format!("field label not supported: {path}")),
+            false => {
+                Err(format!("\"{path}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""))
+            }
+        }
     }
 }
 

@@ -41,9 +41,11 @@ pub(super) fn columns(kind: &str, items: &[Value], now: Timestamp) -> Rows {
             ("Type", "string", 0, |o, _| text(&o["type"])),
             ("Reason", "string", 0, |o, _| text(&o["reason"])),
             ("Object", "string", 0, event_object),
+            ("Subobject", "string", 1, |o, _| text(&either(o, "involvedObject", "regarding")["fieldPath"])),
             ("Source", "string", 1, event_source),
             ("Message", "string", 0, |o, _| text(either(o, "message", "note"))),
-            ("Count", "integer", 1, |o, _| json!(either(o, "count", "deprecatedCount").as_i64().unwrap_or(1))),
+            ("First Seen", "string", 1, first_seen),
+            ("Count", "string", 1, |o, _| json!(either(o, "count", "deprecatedCount").as_i64().unwrap_or(1))),
             ("Name", "string", 1, NAME.3),
         ],
         "ServiceAccount" => &[
@@ -99,7 +101,7 @@ fn either<'a>(o: &'a Value, a: &str, b: &str) -> &'a Value {
 
 fn data(o: &Value, _: Timestamp) -> Value {
     let n = |f: &str| o[f].as_object().map_or(0, |d| d.len());
-    json!((n("data") + n("binaryData")).to_string())
+    json!(n("data") + n("binaryData"))
 }
 
 fn node_status(o: &Value, _: Timestamp) -> Value {
@@ -117,12 +119,13 @@ fn node_status(o: &Value, _: Timestamp) -> Value {
 }
 
 fn node_roles(o: &Value, _: Timestamp) -> Value {
-    let roles: Vec<&str> = o["metadata"]["labels"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter_map(|(k, _)| k.strip_prefix("node-role.kubernetes.io/"))
+    let labels = o["metadata"]["labels"].as_object().into_iter().flatten();
+    let mut roles: Vec<&str> = labels
+        .filter_map(
+            |(k, v)| if k == "kubernetes.io/role" { v.as_str() } else { k.strip_prefix("node-role.kubernetes.io/") },
+        )
         .collect();
+    roles.sort_unstable();
     json!(if roles.is_empty() { "<none>".to_owned() } else { roles.join(",") })
 }
 
@@ -165,6 +168,11 @@ fn last_seen(o: &Value, now: Timestamp) -> Value {
         &o["eventTime"],
         &o["metadata"]["creationTimestamp"],
     ];
+    json!(age(times.iter().find_map(|t| t.as_str()), now))
+}
+
+fn first_seen(o: &Value, now: Timestamp) -> Value {
+    let times = [either(o, "firstTimestamp", "deprecatedFirstTimestamp"), &o["eventTime"]];
     json!(age(times.iter().find_map(|t| t.as_str()), now))
 }
 

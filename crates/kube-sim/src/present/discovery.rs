@@ -3,8 +3,12 @@
 use serde_json::{Value, json};
 
 use crate::kinds::{Kind, Registry, Version};
+use crate::verbs::native::deletes_collections;
 
 const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+
+/// The same in the order in which custom resources have them.
+const CUSTOM_VERBS: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
 
 /// Media type of the aggregated documents.
 pub(crate) const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
@@ -36,7 +40,11 @@ pub(crate) fn one_group(kinds: &Registry, name: &str) -> Option<Value> {
 }
 
 fn verbs(kind: &Kind) -> Vec<&'static str> {
-    if kind.review { vec!["create"] } else { VERBS.to_vec() }
+    match kind {
+        k if k.review => vec!["create"],
+        k if k.custom => CUSTOM_VERBS.to_vec(),
+        k => VERBS.into_iter().filter(|v| *v != "deletecollection" || deletes_collections(k)).collect(),
+    }
 }
 
 /// `/api/v1`, `/apis/{group}/{version}`
@@ -92,7 +100,7 @@ pub(crate) fn aggregated(kinds: &Registry, core: bool) -> Value {
         .iter()
         .filter(|(g, _)| g.is_empty() == core)
         .map(|(g, versions)| {
-            let mut meta = json!({"creationTimestamp": null});
+            let mut meta = json!({});
             if !g.is_empty() {
                 meta["name"] = json!(g);
             }
@@ -113,7 +121,9 @@ fn aggregated_version(kinds: &Registry, group: &str, version: &str) -> Value {
                     json!({"subresource": sub, "responseKind": response(g, v, kind), "verbs": ["get", "patch", "update"]})
                 })
                 .collect();
-            let mut one = json!({"resource": k.plural, "responseKind": response(&k.group, &v.name, &k.kind),
+            // The API server leaves the group and version of the built-in core kinds out.
+            let version = if k.custom || !k.group.is_empty() { v.name.as_str() } else { "" };
+            let mut one = json!({"resource": k.plural, "responseKind": response(&k.group, version, &k.kind),
                 "scope": if k.namespaced { "Namespaced" } else { "Cluster" }, "singularResource": k.singular,
                 "verbs": verbs(k)});
             for (field, list) in [("shortNames", &k.short_names), ("categories", &k.categories)] {

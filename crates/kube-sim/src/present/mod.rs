@@ -35,6 +35,8 @@ pub(crate) struct Presenter {
     pub(crate) shape: Shape,
     pub(crate) include: Include,
     pub(crate) now: Timestamp,
+    /// Whether a Table says what its columns are.
+    pub(crate) described: bool,
 }
 
 impl Presenter {
@@ -66,8 +68,18 @@ impl Presenter {
                 json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": meta, "items": items})
             }
             Shape::Plain => {
-                json!({"kind": t.kind.list_kind, "apiVersion": t.kind.api_version(t.version),
-                "metadata": meta, "items": page.items})
+                let mut items = page.items;
+                if t.kind.custom {
+                    // Always there, because these lists are no types of their own.
+                    meta["continue"] = json!(page.next);
+                } else {
+                    // The list says of what kind they are.
+                    for fields in items.iter_mut().filter_map(Value::as_object_mut) {
+                        fields.remove("kind");
+                        fields.remove("apiVersion");
+                    }
+                }
+                json!({"kind": t.kind.list_kind, "apiVersion": t.kind.api_version(t.version), "metadata": meta, "items": items})
             }
         }
     }
@@ -87,13 +99,18 @@ pub(crate) fn negotiate(accept: &str) -> Result<Shape, ApiError> {
             continue;
         }
         let mut shape = Some(Shape::Plain);
+        let mut version_known = true;
         for p in parts {
             match p.split_once('=') {
                 Some(("as", "Table")) => shape = Some(Shape::Table),
                 Some(("as", "PartialObjectMetadata" | "PartialObjectMetadataList")) => shape = Some(Shape::Metadata),
                 Some(("as", _)) => shape = None,
+                Some(("v", v)) => version_known = v == "v1",
                 _ => {}
             }
+        }
+        if shape != Some(Shape::Plain) && !version_known {
+            continue;
         }
         if let Some(s) = shape {
             return Ok(s);

@@ -92,8 +92,23 @@ fn schema_name(k: &Kind, v: &Version) -> String {
     format!("{}.{}.{}", reversed.join("."), v.name, k.kind)
 }
 
+/// What may be both says so, as the API server publishes it.
+fn open_int_or_string(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            fields.values_mut().for_each(open_int_or_string);
+            if fields.get("x-kubernetes-int-or-string") == Some(&json!(true)) && !fields.contains_key("anyOf") {
+                fields.insert("anyOf".into(), json!([{"type": "integer"}, {"type": "string"}]));
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(open_int_or_string),
+        _ => {}
+    }
+}
+
 fn published(v: &Version, gvk: &Value) -> Value {
     let mut out = v.published.clone();
+    open_int_or_string(&mut out);
     out["type"] = json!("object");
     if !out["properties"].is_object() {
         out["properties"] = json!({});

@@ -8,6 +8,8 @@ use super::jsonpath::{Path, text};
 use super::{Include, Presenter, metadata_only};
 use crate::verbs::Target;
 
+const NAME: &str = "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
+
 /// Header and cell maker of one column.
 pub(super) struct Col {
     pub(super) name: String,
@@ -19,8 +21,8 @@ pub(super) struct Col {
 
 impl Col {
     pub(super) fn new(name: &str, kind: &str, priority: i64) -> Self {
-        let format = if name == "Name" { "name" } else { "" };
-        Self { name: name.into(), kind: kind.into(), format: format.into(), description: String::new(), priority }
+        let (format, description) = if name == "Name" { ("name", NAME) } else { ("", "") };
+        Self { name: name.into(), kind: kind.into(), format: format.into(), description: description.into(), priority }
     }
 }
 
@@ -59,17 +61,13 @@ pub(super) fn table(t: &Target, items: &[Value], meta: Value, p: &Presenter) -> 
             match p.include {
                 Include::Metadata => row["object"] = metadata_only(item),
                 Include::Object => row["object"] = item.clone(),
-                Include::Nothing => {}
+                Include::Nothing => row["object"] = Value::Null,
             }
             row
         })
         .collect();
-    let columns: Vec<Value> = cols
-        .iter()
-        .map(|c| {
-            json!({"name": c.name, "type": c.kind, "format": c.format, "description": c.description, "priority": c.priority})
-        })
-        .collect();
+    let column = |c: &Col| json!({"name": c.name, "type": c.kind, "format": c.format, "description": c.description, "priority": c.priority});
+    let columns: Option<Vec<Value>> = p.described.then(|| cols.iter().map(column).collect());
     json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": meta, "columnDefinitions": columns, "rows": rows})
 }
 

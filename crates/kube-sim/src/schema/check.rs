@@ -5,16 +5,31 @@ use serde_json::Value;
 use super::{ListType, Schema, Type, join};
 use crate::error::{Cause, show};
 
-/// Checks `value` against `schema`. A part equal to its old self is not judged again (ratcheting, as Kubernetes 1.33 does),
+/// Checks the shape of `value` against `schema`, all but its rules. A part equal to its old self is not judged again (ratcheting, as Kubernetes 1.33 does),
 /// so tightening a CRD does not block unrelated writes.
-pub(crate) fn check(schema: &Schema, value: &Value, old: Option<&Value>) -> Vec<Cause> {
+pub(crate) fn check_shape(schema: &Schema, value: &Value, old: Option<&Value>) -> Vec<Cause> {
     let mut out = Vec::new();
     walk(schema, value, old, "", &mut out);
-    // Rules see only values that are valid otherwise, as in the API server.
-    if out.is_empty() {
-        rules(schema, value, old, "", &mut out);
-    }
     out
+}
+
+/// Asks the CEL rules.
+pub(crate) fn check_rules(schema: &Schema, value: &Value, old: Option<&Value>) -> Vec<Cause> {
+    let mut out = Vec::new();
+    rules(schema, value, old, "", &mut out);
+    out
+}
+
+/// Whether the API server asks no rules after it has found this: rules must be able to trust the shape.
+pub(crate) fn blocks_rules(causes: &[Cause]) -> bool {
+    let blocking = [
+        "FieldValueNotSupported",
+        "FieldValueRequired",
+        "FieldValueTooLong",
+        "FieldValueTooMany",
+        "FieldValueTypeInvalid",
+    ];
+    causes.iter().any(|c| blocking.contains(&c.reason))
 }
 
 fn walk(schema: &Schema, value: &Value, old: Option<&Value>, path: &str, out: &mut Vec<Cause>) {
@@ -81,9 +96,22 @@ fn types(schema: &Schema, value: &Value, path: &str, out: &mut Vec<Cause>) {
         Some(Type::Number) => (value.is_number(), "number"),
         Some(Type::Integer) => (is_integer(value), "integer"),
     };
-    if !ok {
-        out.push(wrong_type(path, name, value));
+    match schema.limits.format.as_deref().filter(|f| *f == "int32" || *f == "int64") {
+        // Go's types have their say before the schema has.
+        Some(format) if schema.kind == Some(Type::Integer) && value.is_f64() => {
+            let text = format!("Invalid value: \"float64\": {path} in body must be of type {format}: \"float64\"");
+            out.push(Cause::new("FieldValueTypeInvalid", at(path), text));
+            out.push(unfit(path, format));
+        }
+        _ if !ok => out.push(wrong_type(path, name, value)),
+        _ => {}
     }
+}
+
+/// A number that its format cannot hold.
+fn unfit(path: &str, format: &str) -> Cause {
+    let text = format!("Checked value must be of type integer with format {format} in {path}");
+    Cause::invalid("<nil>", &Value::from(""), text)
 }
 
 fn is_integer(value: &Value) -> bool {
@@ -91,19 +119,25 @@ fn is_integer(value: &Value) -> bool {
 }
 
 fn wrong_type(path: &str, wanted: &str, value: &Value) -> Cause {
-    let (shown, found) = match value {
-        Value::Null => (Value::from("null"), "null"),
-        Value::Bool(_) => (value.clone(), "boolean"),
-        Value::Number(_) => (value.clone(), if is_integer(value) { "integer" } else { "number" }),
-        Value::String(_) => (value.clone(), "string"),
-        Value::Array(_) => (Value::from("array"), "array"),
-        Value::Object(_) => (Value::from("object"), "object"),
+    let found = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) if is_integer(value) => "integer",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
     };
     Cause::new(
         "FieldValueTypeInvalid",
         at(path),
-        format!("Invalid value: {}: {path} in body must be of type {wanted}: \"{found}\"", show(&shown)),
+        format!("Invalid value: \"{found}\": {} in body must be of type {wanted}: \"{found}\"", said(path)),
     )
+}
+
+/// A path as messages have it: without what the walk passed first when it began at `status`.
+fn said(path: &str) -> &str {
+    path.strip_prefix("status.").unwrap_or(path)
 }
 
 fn at(path: &str) -> String {
@@ -112,6 +146,9 @@ fn at(path: &str) -> String {
 
 fn limits(schema: &Schema, value: &Value, path: &str, out: &mut Vec<Cause>) {
     let l = &schema.limits;
+    if l.format.as_deref() == Some("int32") && value.as_i64().is_some_and(|n| i32::try_from(n).is_err()) {
+        out.push(unfit(path, "int32"));
+    }
     let mut bad = |detail: String| out.push(Cause::invalid(at(path), value, format!("{path} in body {detail}")));
     if let Some(n) = value.as_f64().filter(|_| value.is_number()) {
         if let Some(min) = l.minimum {
@@ -133,11 +170,6 @@ fn limits(schema: &Schema, value: &Value, path: &str, out: &mut Vec<Cause>) {
         {
             bad(format!("should be a multiple of {m}"));
         }
-        // Formats bound the numbers, too.
-        match l.format.as_deref() {
-            Some("int32") if n < f64::from(i32::MIN) || n > f64::from(i32::MAX) => bad("must be of type int32".into()),
-            _ => {}
-        }
     }
     if let Some(s) = value.as_str() {
         let chars = s.chars().count() as u64;
@@ -148,7 +180,8 @@ fn limits(schema: &Schema, value: &Value, path: &str, out: &mut Vec<Cause>) {
             bad(format!("should match '{p}'"));
         }
         if let Some(f) = l.format.as_deref().filter(|f| !format_ok(f, s)) {
-            bad(format!("must be of type {f}: {}", show(value)));
+            let text = format!("Invalid value: {0}: {1} in body must be of type {f}: {0}", show(value), said(path));
+            out.push(Cause::new("FieldValueTypeInvalid", at(path), text));
         }
         if let Some(max) = l.max_length.filter(|m| chars > *m) {
             out.push(Cause::new("FieldValueTooLong", at(path), format!("Too long: may not be more than {max} bytes")));
@@ -222,13 +255,18 @@ fn junctions(schema: &Schema, value: &Value, path: &str, out: &mut Vec<Cause>) {
         out.push(Cause::invalid(at(path), value, format!("{path} in body must validate at least one schema (anyOf)")));
     }
     if !schema.one_of.is_empty() {
-        let n = schema.one_of.iter().filter(|s| passes(s)).count();
-        if n != 1 {
-            let text = format!(
-                "{path} in body must validate one and only one schema (oneOf). Found {} valid alternatives",
-                if n == 0 { "none".to_owned() } else { n.to_string() }
-            );
-            out.push(Cause::invalid(at(path), value, text));
+        let only = |found: &str| {
+            let text = format!("\"{path}\" must validate one and only one schema (oneOf). Found {found}");
+            Cause::invalid("<nil>", &Value::from(""), text)
+        };
+        match schema.one_of.iter().filter(|s| passes(s)).count() {
+            1 => {}
+            0 => {
+                out.push(only("none valid"));
+                // And what the first one lacks, as a hint.
+                walk(&schema.one_of[0], value, None, path, out);
+            }
+            n => out.push(only(&format!("{n} valid alternatives"))),
         }
     }
     if let Some(not) = &schema.not
@@ -242,6 +280,11 @@ fn junctions(schema: &Schema, value: &Value, path: &str, out: &mut Vec<Cause>) {
 fn format_ok(format: &str, s: &str) -> bool {
     match format {
         "date-time" | "datetime" => s.parse::<jiff::Timestamp>().is_ok(),
+        // One of the API server's own types, not of CRDs.
+        "micro-time" => {
+            let digits = s.strip_suffix('Z').and_then(|s| s.rsplit_once('.')).map(|(_, digits)| digits.len());
+            digits == Some(6) && s.parse::<jiff::Timestamp>().is_ok()
+        }
         "date" => s.len() == 10 && s.parse::<jiff::civil::Date>().is_ok(),
         "ipv4" => s.parse::<std::net::Ipv4Addr>().is_ok(),
         "ipv6" => s.parse::<std::net::Ipv6Addr>().is_ok(),

@@ -1,7 +1,8 @@
 //! Structural schemas: what a stored object may hold.
 //!
 //! A [`Schema`] is read once from the OpenAPI JSON of a CRD (or of a built-in kind) and then walked three times per
-//! write: [`Schema::prune`] drops or names unknown fields, [`Schema::fill`] sets defaults, [`check`] validates, CEL rules last.
+//! write: [`Schema::prune`] drops or names unknown fields, [`Schema::fill`] sets defaults, [`check_shape`] validates, and then
+//! [`check_rules`] asks the CEL rules unless what was found [`blocks_rules`].
 
 mod check;
 mod parse;
@@ -14,8 +15,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-pub(crate) use check::check;
+pub(crate) use check::{blocks_rules, check_rules, check_shape};
 pub(crate) use rules::Rules;
+
+use crate::error::Cause;
 
 /// JSON type of a schema node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +82,32 @@ pub(crate) struct Limits {
 }
 
 impl Schema {
+    /// Whether there are CEL rules anywhere in it.
+    pub(crate) fn has_rules(&self) -> bool {
+        let below = self.properties.values().chain(self.additional.as_deref()).chain(self.items.as_deref());
+        self.rules.is_some() || below.into_iter().any(Schema::has_rules)
+    }
+
+    /// Defaults have to fit their own schemas; what does not is told by path below `at`.
+    pub(crate) fn check_defaults(&self, at: &str, causes: &mut Vec<Cause>) {
+        if let Some(default) = &self.default {
+            let mut filled = default.clone();
+            self.fill(&mut filled);
+            for wrong in check_shape(self, &filled, None) {
+                causes.push(Cause { field: format!("{at}.default"), ..wrong });
+            }
+        }
+        for (name, child) in &self.properties {
+            child.check_defaults(&format!("{at}.properties[{name}]"), causes);
+        }
+        if let Some(child) = &self.items {
+            child.check_defaults(&format!("{at}.items"), causes);
+        }
+        if let Some(child) = &self.additional {
+            child.check_defaults(&format!("{at}.additionalProperties"), causes);
+        }
+    }
+
     /// Removes what the schema does not know; returns the paths removed, in document order.
     pub(crate) fn prune(&self, object: &mut Value) -> Vec<String> {
         let mut unknown = Vec::new();

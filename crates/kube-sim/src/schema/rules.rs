@@ -3,7 +3,7 @@
 use std::fmt;
 
 use kube_cel::{CompiledSchema, ErrorKind, compile_schema, validate_compiled};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::Type;
 use crate::error::Cause;
@@ -68,8 +68,9 @@ impl Rules {
                     let text = format!("Duplicate value: \"{}\"", type_name(kind));
                     Cause::new("FieldValueDuplicate", field, text)
                 }
-                // The API server shows the type here, not the value.
-                _ => Cause::invalid(field, &json!(type_name(kind)), &e.message),
+                // A rule with a fieldPath shows nothing: the value is not the field's.
+                _ if !below.is_empty() || value.is_object() || value.is_array() => Cause::hidden(field, &e.message),
+                _ => Cause::invalid(field, value, &e.message),
             });
         }
     }

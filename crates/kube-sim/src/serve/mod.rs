@@ -1,5 +1,6 @@
 //! Requests in, answers out: routing over [`State`], then the in-process and HTTPS shells.
 
+mod json;
 mod path;
 mod route;
 mod service;

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use http::Method;
 use serde_json::{Value, json};
 
+use super::json;
 use super::path::{Resource, query, resource};
-use crate::error::ApiError;
+use crate::error::{ApiError, Cause};
 use crate::patch;
 use crate::present::{Include, Presenter, Shape, discovery, negotiate, openapi};
 use crate::select::{Fields, Labels};
+use crate::verbs::native::deletes_collections;
 use crate::verbs::{Cursor, DeleteOptions, Options, Query, Start, State, Strictness, Target};
 
 /// A request, read completely.
@@ -60,11 +62,9 @@ pub(crate) fn handle(state: &mut State, raw: &Raw) -> (Label, Answer) {
             None => meta_path(state, raw),
         }
     };
-    let answer = answer.unwrap_or_else(|e| Answer::Json {
-        code: e.code,
-        content_type: JSON,
-        body: e.to_status(),
-        warnings: Vec::new(),
+    let answer = answer.unwrap_or_else(|e| match e.is_plain() {
+        true => Answer::Text(e.code, "404 page not found\n"),
+        false => Answer::Json { code: e.code, content_type: JSON, body: e.to_status(), warnings: Vec::new() },
     });
     (label, answer)
 }
@@ -133,12 +133,23 @@ fn meta_path(state: &State, raw: &Raw) -> Result<Answer, ApiError> {
             Some(v) => Ok(ok(v)),
             None => Err(lacking_group(group)),
         },
-        ["openapi", "v3"] => Ok(ok(openapi::index(&state.kinds))),
-        ["openapi", "v3", "api", version] => found(openapi::document(&state.kinds, "", version)),
-        ["openapi", "v3", "apis", group, version] => found(openapi::document(&state.kinds, group, version)),
+        // The API server forgets to say that it is JSON.
+        ["openapi", "v3"] => Ok(Answer::Json {
+            code: 200,
+            content_type: "text/plain; charset=utf-8",
+            body: openapi::index(&state.kinds),
+            warnings: Vec::new(),
+        }),
+        ["openapi", "v3", "api", version] => Ok(document(state, "", version)),
+        ["openapi", "v3", "apis", group, version] => Ok(document(state, group, version)),
         ["openapi", "v2"] => Err(ApiError::lacking(404, "OpenAPI v2")),
-        _ => Err(ApiError::no_resource()),
+        ["api", ..] => Err(ApiError::no_resource()),
+        _ => Err(ApiError::no_page()),
     }
+}
+
+fn document(state: &State, group: &str, version: &str) -> Answer {
+    openapi::document(&state.kinds, group, version).map_or(Answer::Text(404, ""), ok)
 }
 
 /// Groups of Kubernetes that are not here, refused by name; any other is simply not found.
@@ -152,7 +163,8 @@ fn lacking_group(group: &str) -> ApiError {
         "networking.k8s.io" | "discovery.k8s.io" => "networking",
         "storage.k8s.io" => "storage",
         "flowcontrol.apiserver.k8s.io" => "flow control",
-        _ => return ApiError::no_resource(),
+        "" => return ApiError::no_resource(),
+        _ => return ApiError::no_page(),
     };
     ApiError::lacking(404, what)
 }
@@ -170,30 +182,56 @@ fn lacking_resource(r: &Resource) -> ApiError {
 
 fn on_resource(state: &mut State, raw: &Raw, q: &BTreeMap<String, String>, r: &Resource) -> Result<Answer, ApiError> {
     let kind = state.kinds.get(&r.group, &r.plural).cloned().ok_or_else(|| lacking_resource(r))?;
-    let version = kind.version(&r.version).ok_or_else(ApiError::no_resource)?;
+    let nothing = || if kind.group.is_empty() { ApiError::no_resource() } else { ApiError::no_page() };
+    let version = kind.version(&r.version).ok_or_else(nothing)?;
     if !kind.namespaced && !r.namespace.is_empty() {
-        return Err(ApiError::no_resource());
+        return Err(nothing());
     }
+    let deprecation = kind.versions[version].deprecation.clone();
     let t = Target { kind, version, namespace: r.namespace.clone(), name: r.name.clone() };
     if t.kind.namespaced && t.namespace.is_empty() && (!t.name.is_empty() || raw.method == Method::POST) {
-        return Err(ApiError::bad_request("an empty namespace may not be set when a resource name is provided"));
+        // Paths of custom resources are taken apart by hand, those of built-in kinds are known one by one.
+        return Err(if t.kind.custom { ApiError::no_page() } else { ApiError::method_not_allowed() });
     }
     let presenter = Presenter {
         shape: negotiate(&raw.accept)?,
         include: match q.get("includeObject").map(String::as_str) {
             Some("Object") => Include::Object,
             Some("None") => Include::Nothing,
-            _ => Include::Metadata,
+            None | Some("" | "Metadata") => Include::Metadata,
+            Some(other) => {
+                return Err(ApiError::bad_request(format!("unrecognized includeObject value: {other:?}")));
+            }
         },
         now: state.now(),
+        described: true,
     };
-    if !r.sub.is_empty() {
-        return on_subresource(state, raw, q, r, &t, presenter);
+    let mut answer = if r.sub.is_empty() {
+        on_object(state, raw, q, t, presenter)
+    } else {
+        on_subresource(state, raw, q, r, &t, presenter)
+    };
+    if let (Ok(Answer::Json { warnings, .. }), Some(text)) = (&mut answer, deprecation) {
+        warnings.push(text);
     }
+    answer
+}
+
+fn on_object(
+    state: &mut State,
+    raw: &Raw,
+    q: &BTreeMap<String, String>,
+    t: Target,
+    presenter: Presenter,
+) -> Result<Answer, ApiError> {
     match (raw.method.as_str(), t.name.is_empty()) {
         _ if t.kind.review && !(raw.method == Method::POST && t.name.is_empty()) => Err(ApiError::method_not_allowed()),
         ("GET", _) if watching(q) => watch(state, q, t, presenter),
         ("GET", true) => {
+            if q.contains_key("sendInitialEvents") {
+                let cause = Cause::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list");
+                return Err(ApiError::options("ListOptions", cause));
+            }
             let page = state.list(&t, &list_query(q, &t)?)?;
             Ok(ok(presenter.list(&t, page)))
         }
@@ -204,8 +242,10 @@ fn on_resource(state: &mut State, raw: &Raw, q: &BTreeMap<String, String>, r: &R
         }
         ("POST", true) => {
             let mut o = options(q)?;
-            let object = state.create(&t, body(raw)?, &mut o)?;
-            Ok(Answer::Json { code: 201, content_type: JSON, body: presenter.object(&t, object), warnings: o.warnings })
+            let (body, twice) = body(raw)?;
+            o.duplicates = twice;
+            let created = state.create(&t, body, &mut o).map(|object| presenter.object(&t, object));
+            Ok(warned(201, created, o.warnings))
         }
         ("PUT" | "PATCH", false) => change(state, raw, q, &t, presenter, false),
         ("DELETE", false) => {
@@ -215,7 +255,8 @@ fn on_resource(state: &mut State, raw: &Raw, q: &BTreeMap<String, String>, r: &R
                 if left["kind"] == "Status" && left["apiVersion"] == "v1" { left } else { presenter.object(&t, left) };
             Ok(ok(left))
         }
-        ("DELETE", true) => {
+        ("PUT" | "PATCH", true) if t.kind.custom => Err(ApiError::bad_request("name must be provided")),
+        ("DELETE", true) if deletes_collections(&t.kind) => {
             let o = delete_options(raw, q)?;
             let items = state.delete_collection(&t, &list_query(q, &t)?, &o)?;
             Ok(ok(json!({"kind": t.kind.list_kind, "apiVersion": t.kind.api_version(t.version),
@@ -234,6 +275,7 @@ fn on_subresource(
     presenter: Presenter,
 ) -> Result<Answer, ApiError> {
     match (r.sub.as_str(), raw.method.as_str()) {
+        ("status", "GET") if t.kind.custom && !t.kind.versions[t.version].status => Err(t.not_found()),
         ("status", "GET") if t.kind.versions[t.version].status => {
             let object = state.get(t)?;
             Ok(ok(presenter.object(t, object)))
@@ -241,11 +283,11 @@ fn on_subresource(
         ("status", "PUT" | "PATCH") => change(state, raw, q, t, presenter, true),
         ("scale", "GET") => Ok(ok(state.get_scale(t)?)),
         ("scale", "PUT") => {
-            let (mut o, new) = (options(q)?, body(raw)?);
+            let (mut o, (new, _)) = (options(q)?, body(raw)?);
             Ok(ok(state.modify_scale(t, &mut o, |_| Ok(new))?))
         }
         ("scale", "PATCH") => {
-            let (mut o, patch) = (options(q)?, body(raw)?);
+            let (mut o, (patch, _)) = (options(q)?, body(raw)?);
             let format = patch_format(raw, t.kind.custom)?;
             Ok(ok(state.modify_scale(t, &mut o, |old| patch::apply(format, old, &patch))?))
         }
@@ -278,24 +320,23 @@ fn change(
     status: bool,
 ) -> Result<Answer, ApiError> {
     let mut o = options(q)?;
-    let object = if raw.method == Method::PUT {
-        let new = body(raw)?;
-        if t.kind.custom && !status && new["metadata"]["resourceVersion"].as_str().is_none_or(str::is_empty) {
-            state.get(t)?;
-            let cause = crate::error::Cause::new(
-                "FieldValueInvalid",
-                "metadata.resourceVersion",
-                "Invalid value: 0x0: must be specified for an update",
-            );
-            return Err(ApiError::invalid(&t.kind.group, &t.kind.kind, &t.name, &[cause]));
-        }
-        state.modify(t, status, &mut o, |_| Ok(new))?
+    let changed = if raw.method == Method::PUT {
+        let (new, twice) = body(raw)?;
+        o.duplicates = twice;
+        state.modify(t, status, &mut o, |_| Ok(new))
     } else {
         let format = patch_format(raw, t.kind.custom)?;
-        let patch = body(raw)?;
-        state.modify(t, status, &mut o, |old| patch::apply(format, old, &patch))?
+        let (patch, _) = body(raw)?;
+        o.patching = true;
+        state.modify(t, status, &mut o, |old| patch::apply(format, old, &patch))
     };
-    Ok(Answer::Json { code: 200, content_type: JSON, body: presenter.object(t, object), warnings: o.warnings })
+    Ok(warned(200, changed.map(|object| presenter.object(t, object)), o.warnings))
+}
+
+/// The answer to a write: what was warned of is told whether it succeeded or not.
+fn warned(code: u16, written: Result<Value, ApiError>, warnings: Vec<String>) -> Answer {
+    let (code, body) = written.map_or_else(|e| (e.code, e.to_status()), |object| (code, object));
+    Answer::Json { code, content_type: JSON, body, warnings }
 }
 
 fn patch_format(raw: &Raw, custom: bool) -> Result<patch::Format, ApiError> {
@@ -309,24 +350,35 @@ fn patch_format(raw: &Raw, custom: bool) -> Result<patch::Format, ApiError> {
         }
         // Word for word what the real one says for custom resources.
         _ => Err(ApiError::unsupported_media(
-            "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json",
+            "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
         )),
     }
 }
 
-fn body(raw: &Raw) -> Result<Value, ApiError> {
+/// The body, and the paths of fields that it has twice.
+fn body(raw: &Raw) -> Result<(Value, Vec<String>), ApiError> {
     let kind = raw.content_type.split(';').next().unwrap_or_default().trim();
     match kind {
         "application/yaml" => {
             let text = String::from_utf8_lossy(&raw.body);
             let mut docs = crate::direct::parse_yaml(&text)?;
-            if docs.len() == 1 { Ok(docs.remove(0)) } else { Err(ApiError::bad_request("one YAML document expected")) }
+            if docs.len() == 1 {
+                Ok((docs.remove(0), Vec::new()))
+            } else {
+                Err(ApiError::bad_request("one YAML document expected"))
+            }
         }
         "application/vnd.kubernetes.protobuf" | "application/cbor" => {
             Err(ApiError::lacking(415, &format!("bodies in {kind}: only JSON and YAML")))
         }
-        _ => serde_json::from_slice(&raw.body)
+        "" | "application/json" | "*/*" => json::parse(&raw.body)
             .map_err(|e| ApiError::bad_request(format!("couldn't get version/kind; json parse error: {e}"))),
+        _ if kind.ends_with("-patch+json") => {
+            json::parse(&raw.body).map_err(|e| ApiError::bad_request(format!("error decoding patch: {e}")))
+        }
+        _ => Err(ApiError::unsupported_media(
+            "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf",
+        )),
     }
 }
 
@@ -336,29 +388,23 @@ fn options(q: &BTreeMap<String, String>) -> Result<Options, ApiError> {
         Some("Ignore") => Strictness::Ignore,
         Some("Strict") => Strictness::Strict,
         Some(other) => {
-            return Err(ApiError::new(
-                422,
-                "Invalid",
-                format!(
-                    "CreateOptions.meta.k8s.io \"\" is invalid: fieldValidation: Unsupported value: \"{other}\": supported values: \"\", \"Ignore\", \"Warn\", \"Strict\""
-                ),
-            ));
+            let text =
+                format!("Unsupported value: \"{other}\": supported values: \"\", \"Ignore\", \"Strict\", \"Warn\"");
+            let cause = Cause::new("FieldValueNotSupported", "fieldValidation", text);
+            return Err(ApiError::options("CreateOptions", cause));
         }
     };
-    Ok(Options { dry_run: dry_run(q)?, strictness, warnings: Vec::new() })
+    Ok(Options { dry_run: dry_run(q)?, strictness, ..Options::default() })
 }
 
 fn dry_run(q: &BTreeMap<String, String>) -> Result<bool, ApiError> {
     match q.get("dryRun").map(String::as_str) {
         None | Some("") => Ok(false),
         Some("All") => Ok(true),
-        Some(other) => Err(ApiError::new(
-            422,
-            "Invalid",
-            format!(
-                "CreateOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: \"{other}\": supported values: \"All\""
-            ),
-        )),
+        Some(other) => {
+            let text = format!("Unsupported value: [\"{other}\"]: supported values: \"All\"");
+            Err(ApiError::options("CreateOptions", Cause::new("FieldValueNotSupported", "dryRun", text)))
+        }
     }
 }
 
@@ -366,7 +412,7 @@ fn delete_options(raw: &Raw, q: &BTreeMap<String, String>) -> Result<DeleteOptio
     let mut o = if raw.body.iter().all(u8::is_ascii_whitespace) {
         DeleteOptions::default()
     } else {
-        DeleteOptions::from_body(&body(raw)?)?
+        DeleteOptions::from_body(&body(raw)?.0)?
     };
     if let Some(p) = q.get("propagationPolicy") {
         o.propagation = crate::verbs::Propagation::parse(p)?;
@@ -377,6 +423,20 @@ fn delete_options(raw: &Raw, q: &BTreeMap<String, String>) -> Result<DeleteOptio
 
 fn list_query(q: &BTreeMap<String, String>, t: &Target) -> Result<Query, ApiError> {
     let text = |name: &str| q.get(name).cloned().unwrap_or_default();
+    let version_match = text("resourceVersionMatch");
+    let wrong = |cause| Err(ApiError::options("ListOptions", cause));
+    match version_match.as_str() {
+        "" => {}
+        _ if text("resourceVersion").is_empty() && !watching(q) => {
+            let why = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+            return wrong(Cause::forbidden("resourceVersionMatch", why));
+        }
+        "Exact" | "NotOlderThan" => {}
+        other => {
+            let why = format!("Unsupported value: \"{other}\": supported values: \"Exact\", \"NotOlderThan\", \"\"");
+            return wrong(Cause::new("FieldValueNotSupported", "resourceVersionMatch", why));
+        }
+    }
     let labels = Labels::parse(&text("labelSelector"))?;
     let mut fields = Fields::parse(&text("fieldSelector"), |path| t.kind.selectable(t.version, path))?;
     if !t.name.is_empty() {
@@ -392,22 +452,23 @@ fn list_query(q: &BTreeMap<String, String>, t: &Target) -> Result<Query, ApiErro
         limit,
         next: text("continue"),
         resource_version: text("resourceVersion"),
-        exact: text("resourceVersionMatch") == "Exact",
+        exact: version_match == "Exact",
     })
 }
 
 fn watch(state: &State, q: &BTreeMap<String, String>, t: Target, presenter: Presenter) -> Result<Answer, ApiError> {
     let yes = |name: &str| q.get(name).is_some_and(|v| v == "true" || v == "1");
     let mut query = list_query(q, &t)?;
-    let at = state.not_future(&query.resource_version)?;
+    let at = state.not_future(&query.resource_version).map_err(|e| match e.code {
+        // Nobody caught it on its way.
+        400 => ApiError::internal(e.message.trim_start_matches("invalid resource version: ")),
+        _ => e,
+    })?;
     query.exact = false;
     let start = if yes("sendInitialEvents") {
         if q.get("resourceVersionMatch").map(String::as_str) != Some("NotOlderThan") {
-            return Err(ApiError::new(
-                422,
-                "Invalid",
-                "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-            ));
+            let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+            return Err(ApiError::options("ListOptions", Cause::forbidden("resourceVersionMatch", why)));
         }
         Start::CurrentThenBookmark
     } else if at == 0 {

@@ -72,9 +72,17 @@ pub(super) fn plain(code: u16, content_type: &'static str, body: Bytes) -> Respo
 
 fn respond(sim: &KubeSim, answer: Answer) -> Response<ResponseBody> {
     match answer {
+        Answer::Text(code, "") => {
+            let mut out = plain(code, "", Bytes::new());
+            out.headers_mut().remove(header::CONTENT_TYPE);
+            out
+        }
         Answer::Text(code, text) => plain(code, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes())),
         Answer::Json { code, content_type, body, warnings } => {
             let mut out = plain(code, content_type, Bytes::from(body.to_string()));
+            if let Some(seconds) = body["details"]["retryAfterSeconds"].as_u64() {
+                out.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            }
             for w in warnings {
                 let quoted = format!("299 - \"{}\"", w.replace('\\', "\\\\").replace('"', "\\\""));
                 if let Ok(v) = HeaderValue::from_str(&quoted) {
@@ -122,10 +130,13 @@ impl Running {
             self.presenter.now = now;
             self.over = self.cursor.ended();
             if !events.is_empty() {
-                let lines = events
-                    .into_iter()
-                    .flat_map(|(kind, object)| event_line(kind, object, &self.cursor, &self.presenter));
-                return Some(lines.collect());
+                let mut lines = Vec::new();
+                for (kind, object) in events {
+                    lines.extend(event_line(kind, object, &self.cursor, &self.presenter));
+                    // Columns are told once.
+                    self.presenter.described = false;
+                }
+                return Some(lines.into());
             }
             if self.over {
                 return None;

@@ -1,6 +1,8 @@
 //! What a request does to the store: the rules of Kubernetes objects.
 
 mod gc;
+mod metadata;
+pub(crate) mod native;
 mod read;
 mod remove;
 mod scale;
@@ -52,6 +54,13 @@ impl Target {
         Key { resource: self.kind.id.clone(), namespace: self.namespace.clone(), name: self.name.clone() }
     }
 
+    /// Where the API server would keep it, which it shows in one of its messages.
+    fn registry_path(&self) -> String {
+        let group = if self.kind.custom { format!("{}/", self.kind.group) } else { String::new() };
+        let namespace = if self.namespace.is_empty() { String::new() } else { format!("{}/", self.namespace) };
+        format!("/registry/{group}{}/{namespace}{}", self.kind.plural, self.name)
+    }
+
     pub(crate) fn not_found(&self) -> crate::error::ApiError {
         crate::error::ApiError::not_found(&self.kind.group, &self.kind.plural, &self.name)
     }
@@ -73,10 +82,12 @@ impl State {
         for name in ["default", "kube-public", "kube-system"] {
             let mut ns = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name,
                 "uid": out.new_uid(), "creationTimestamp": out.now_text()}});
-            write::settle_namespace(&mut ns);
+            native::settle_namespace(&mut ns);
             let key = Key { resource: NAMESPACES.into(), namespace: String::new(), name: name.to_owned() };
             out.store.put(key, ns);
         }
+        // As after a restart of the real one: nobody can ask for what was before.
+        out.store.compact(0);
         out
     }
 

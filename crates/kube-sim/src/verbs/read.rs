@@ -10,6 +10,7 @@ use super::{State, Target};
 use crate::error::ApiError;
 use crate::kinds::Kind;
 use crate::select::{Fields, Labels};
+use crate::store::place;
 
 /// What a list, watch or deletecollection asks for.
 #[derive(Debug, Clone, Default)]
@@ -53,10 +54,11 @@ impl State {
             return Ok(0);
         }
         let asked: u64 = resource_version.parse().map_err(|_| {
-            ApiError::bad_request(format!("Invalid value: \"{resource_version}\": resourceVersion must be a number"))
+            let why = format!("Invalid value: \"{resource_version}\": strconv.ParseUint: parsing \"{resource_version}\": invalid syntax");
+            ApiError::bad_request(format!("invalid resource version: resourceVersion: {why}"))
         })?;
         if asked > self.store.revision() {
-            let text = format!("Too large resource version: {asked}, current: {}", self.store.revision());
+            let text = format!("Timeout: Too large resource version: {asked}, current: {}", self.store.revision());
             let mut e = ApiError::new(504, "Timeout", text);
             e.details = json!({"retryAfterSeconds": 1, "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]});
             return Err(e);
@@ -82,7 +84,7 @@ impl State {
         let mut matching = self
             .store
             .list(&t.kind.id, namespace)
-            .filter(|(k, _)| after.as_ref().is_none_or(|a| (&k.namespace, &k.name) > (&a.0, &a.1)))
+            .filter(|(k, _)| after.as_ref().is_none_or(|a| place(&k.namespace, &k.name) > place(&a.0, &a.1)))
             .map(|(k, s)| (k, t.show(s)))
             .filter(|(_, shown)| q.selects(&t.kind, shown));
         let mut items = Vec::new();

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::native::IMMORTAL;
 use super::{CRDS, NAMESPACES, Query, State, Target, deleting, finalizers, meta};
-use crate::error::ApiError;
+use crate::error::{ApiError, Cause};
 use crate::kinds::CLEANUP;
 use crate::store::Key;
 
@@ -54,13 +55,13 @@ impl Propagation {
             "Background" => Ok(Self::Background),
             "Foreground" => Ok(Self::Foreground),
             "Orphan" => Ok(Self::Orphan),
-            other => Err(ApiError::new(
-                422,
-                "Invalid",
-                format!(
-                    "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Invalid value: \"{other}\": must be Background, Foreground or Orphan"
-                ),
-            )),
+            other => {
+                let text = format!(
+                    "Unsupported value: \"{other}\": supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\""
+                );
+                let cause = Cause::new("FieldValueNotSupported", "propagationPolicy", text);
+                Err(ApiError::options("DeleteOptions", cause))
+            }
         }
     }
 }
@@ -70,17 +71,23 @@ impl State {
     pub(crate) fn delete(&mut self, t: &Target, o: &DeleteOptions) -> Result<Value, ApiError> {
         let stored = self.store.get(&t.key()).cloned().ok_or_else(|| t.not_found())?;
         let m = &stored["metadata"];
-        for (name, want, have) in
-            [("UID", &o.uid, &m["uid"]), ("ResourceVersion", &o.resource_version, &m["resourceVersion"])]
-        {
+        if &*t.kind.id == NAMESPACES && IMMORTAL.contains(&t.name.as_str()) {
+            let why = "this namespace may not be deleted";
+            return Err(ApiError::forbidden(&t.kind.group, &t.kind.plural, &t.name, why));
+        }
+        for (name, want, have, happened) in [
+            ("UID", &o.uid, &m["uid"], "deleted and then recreated"),
+            ("ResourceVersion", &o.resource_version, &m["resourceVersion"], "modified"),
+        ] {
             if let Some(want) = want
                 && *have != want.as_str()
             {
                 let why = format!(
-                    "the {name} in the precondition ({want}) does not match the {name} in record ({}). The object might have been deleted and then recreated",
+                    "the {name} in the precondition ({want}) does not match the {name} in record ({}). The object might have been {happened}",
                     have.as_str().unwrap_or_default()
                 );
-                return Err(ApiError::conflict(&t.kind.group, &t.kind.plural, &t.name, &why));
+                // Here the API server names the kind, not the resource.
+                return Err(ApiError::conflict(&t.kind.group, &t.kind.kind, &t.name, &why));
             }
         }
         if !o.dry_run {

@@ -25,10 +25,7 @@ impl State {
         let wanted = change(&now)?;
         let replicas = match &wanted["spec"]["replicas"] {
             Value::Null => 0,
-            v => v.as_i64().filter(|n| *n >= 0).ok_or_else(|| {
-                let cause = Cause::invalid("spec.replicas", v, "should be a non-negative integer");
-                ApiError::invalid("autoscaling", "Scale", &t.name, &[cause])
-            })?,
+            v => v.as_i64().ok_or_else(|| ApiError::bad_request("spec.replicas is no integer"))?,
         };
         let object = self.modify(t, false, o, |old| {
             let mut new = old.clone();
@@ -49,8 +46,18 @@ impl State {
     }
 }
 
+impl Scale {
+    /// Every write of an object has to leave a number that can be scaled.
+    pub(super) fn check(&self, object: &Value) -> Option<Cause> {
+        let replicas = at(object, &self.spec);
+        let text = "should be a non-negative integer";
+        replicas.as_i64().is_some_and(|n| n < 0).then(|| Cause::invalid(format!(".{}", self.spec), replicas, text))
+    }
+}
+
 fn paths(t: &Target) -> Result<Scale, ApiError> {
-    t.kind.versions[t.version].scale.clone().ok_or_else(ApiError::no_resource)
+    let scale = t.kind.versions[t.version].scale.clone();
+    scale.ok_or_else(|| if t.kind.custom { t.not_found() } else { ApiError::no_resource() })
 }
 
 fn at<'a>(object: &'a Value, path: &str) -> &'a Value {

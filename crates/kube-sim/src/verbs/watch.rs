@@ -82,7 +82,7 @@ impl Cursor {
 
     fn bookmark(&self) -> Value {
         json!({"kind": self.target.kind.kind, "apiVersion": self.target.kind.api_version(self.target.version),
-            "metadata": {"resourceVersion": self.at.to_string(), "creationTimestamp": null}})
+            "metadata": {"resourceVersion": self.at.to_string()}})
     }
 
     /// What happened since the last call.

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
 use serde_json::{Map, Value, json};
 
-use super::{CRDS, NAMESPACES, State, Target, deleting, finalizers, meta};
+use super::metadata::{check_metadata, warnings};
+use super::{CRDS, NAMESPACES, State, Target, deleting, finalizers, meta, native};
 use crate::error::{ApiError, Cause};
 use crate::kinds::{from_crd, prepare_crd};
-use crate::schema::check;
+use crate::schema::{blocks_rules, check_rules, check_shape};
 use crate::store::Key;
 
 /// What happens to fields the schema does not know (`fieldValidation`).
@@ -25,6 +25,10 @@ pub(crate) enum Strictness {
 pub(crate) struct Options {
     pub(crate) dry_run: bool,
     pub(crate) strictness: Strictness,
+    /// The change is a patch, whose mistakes are told otherwise.
+    pub(crate) patching: bool,
+    /// Fields that the body has twice.
+    pub(crate) duplicates: Vec<String>,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -43,12 +47,12 @@ impl State {
         }
         let m = meta(&mut body);
         if m.get("resourceVersion").and_then(Value::as_str).is_some_and(|v| !v.is_empty()) {
-            return Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"));
+            return Err(ApiError::internal("resourceVersion should not be set on objects to be created"));
         }
         if t.kind.namespaced {
             let given = m.get("namespace").and_then(Value::as_str).unwrap_or_default();
             if !given.is_empty() && given != t.namespace {
-                return Err(wrong_namespace(given, &t.namespace));
+                return Err(wrong_namespace());
             }
             m.insert("namespace".into(), json!(t.namespace));
         } else {
@@ -62,8 +66,11 @@ impl State {
             let prefix = m.get("generateName").and_then(Value::as_str).unwrap_or_default().to_owned();
             if prefix.is_empty() {
                 let text = "Required value: name or generateName is required";
-                let cause = Cause::new("FieldValueRequired", "metadata.name", text);
-                return Err(ApiError::invalid(&t.kind.group, &t.kind.kind, "", &[cause]));
+                let mut causes = vec![Cause::new("FieldValueRequired", "metadata.name", text)];
+                if version.schema.has_rules() {
+                    causes.push(rules_not_asked());
+                }
+                return Err(ApiError::invalid(&t.kind.group, &t.kind.kind, "", &causes));
             }
             // As the API server: the prefix is cut so that the suffix fits.
             let prefix: String = prefix.chars().take(58).collect();
@@ -79,9 +86,6 @@ impl State {
         if t.kind.namespaced {
             self.namespace_takes(&t)?;
         }
-        if self.store.get(&t.key()).is_some() {
-            return Err(ApiError::already_exists(&t.kind.group, &t.kind.plural, &t.name));
-        }
         let (uid, now) = (self.new_uid(), self.now_text());
         let m = meta(&mut body);
         m.insert("name".into(), json!(name));
@@ -92,6 +96,11 @@ impl State {
             m.insert("generation".into(), json!(1));
         }
         let body = self.finish(&t, body, None)?;
+        o.warnings.extend(warnings(&body, &t.kind));
+        // What exists is looked at last: a bad object is told that it is bad.
+        if self.store.get(&t.key()).is_some() {
+            return Err(ApiError::already_exists(&t.kind.group, &t.kind.plural, &t.name));
+        }
         if o.dry_run {
             return Ok(body);
         }
@@ -111,7 +120,7 @@ impl State {
     ) -> Result<Value, ApiError> {
         let version = &t.kind.versions[t.version];
         if status && !version.status {
-            return Err(ApiError::no_resource());
+            return Err(if t.kind.custom { t.not_found() } else { ApiError::no_resource() });
         }
         let stored = self.store.get(&t.key()).cloned().ok_or_else(|| t.not_found())?;
         let old = t.show(&stored);
@@ -119,25 +128,39 @@ impl State {
         self.decode(t, &mut new, o)?;
         let uid = new["metadata"]["uid"].as_str().unwrap_or_default();
         if !uid.is_empty() && old["metadata"]["uid"] != uid {
+            if o.patching {
+                let cause = Cause::immutable("metadata.uid", &new["metadata"]["uid"]);
+                return Err(ApiError::invalid(&t.kind.group, &t.kind.kind, &t.name, &[cause]));
+            }
             let why = format!(
-                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                t.registry_path(),
                 old["metadata"]["uid"].as_str().unwrap_or_default()
             );
             return Err(ApiError::conflict(&t.kind.group, &t.kind.plural, &t.name, &why));
         }
         let revision = new["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+        if t.kind.custom && revision.is_empty() {
+            let cause = Cause::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
+            return Err(ApiError::invalid(&t.kind.group, &t.kind.plural, &t.name, &[cause]));
+        }
         if !revision.is_empty() && old["metadata"]["resourceVersion"] != revision {
             let why = "the object has been modified; please apply your changes to the latest version and try again";
             return Err(ApiError::conflict(&t.kind.group, &t.kind.plural, &t.name, why));
         }
         let name = new["metadata"]["name"].as_str().unwrap_or_default();
+        if name.is_empty() {
+            let text =
+                format!("the name of the object ({} based on URL) was undeterminable: name must be provided", t.name);
+            return Err(ApiError::bad_request(text));
+        }
         if name != t.name {
             let text = format!("the name of the object ({name}) does not match the name on the URL ({})", t.name);
             return Err(ApiError::bad_request(text));
         }
         let namespace = new["metadata"]["namespace"].as_str().unwrap_or_default();
         if !namespace.is_empty() && namespace != t.namespace {
-            return Err(wrong_namespace(namespace, &t.namespace));
+            return Err(wrong_namespace());
         }
         let mut new = if status {
             let mut out = old.clone();
@@ -207,19 +230,40 @@ impl State {
             return Err(ApiError::bad_request("the object provided is unrecognized (must be of type Object)"));
         }
         let wanted = t.kind.api_version(t.version);
-        for (field, want) in [("apiVersion", wanted.as_str()), ("kind", t.kind.kind.as_str())] {
-            match body[field].as_str() {
-                None | Some("") if t.kind.custom => {
-                    return Err(ApiError::bad_request(format!("Object '{field}' is missing in the body")));
-                }
-                None | Some("") => body[field] = json!(want),
-                Some(have) if have != want => {
-                    return Err(ApiError::bad_request(format!(
-                        "the {field} in the data ({have}) does not match the expected {field} ({want})"
-                    )));
-                }
-                Some(_) => {}
+        let kind = &t.kind.kind;
+        match body["kind"].as_str() {
+            None | Some("") if t.kind.custom => {
+                return Err(ApiError::bad_request(format!(
+                    "the object provided is unrecognized (must be of type {kind}): Object 'Kind' is missing"
+                )));
             }
+            None | Some("") => body["kind"] = json!(kind),
+            Some(have) if have != kind && t.kind.custom => {
+                let cause = Cause::invalid("kind", &body["kind"], format!("must be {kind}"));
+                let name = body["metadata"]["name"].as_str().unwrap_or_default();
+                return Err(ApiError::invalid(&t.kind.group, have, name, &[cause]));
+            }
+            Some(have) if have != kind => {
+                let version = &t.kind.versions[t.version].name;
+                return Err(ApiError::bad_request(format!(
+                    "{have} in version \"{version}\" cannot be handled as a {kind}: converting ({version}.{have}) to (core.{kind}): unknown conversion"
+                )));
+            }
+            Some(_) => {}
+        }
+        match body["apiVersion"].as_str() {
+            None | Some("") if t.kind.custom => {
+                return Err(ApiError::bad_request(format!(
+                    "{kind} in version \"\" cannot be handled as a {kind}: .apiVersion is missing"
+                )));
+            }
+            None | Some("") => body["apiVersion"] = json!(wanted),
+            Some(have) if have != wanted => {
+                return Err(ApiError::bad_request(format!(
+                    "the API version in the data ({have}) does not match the expected API version ({wanted})"
+                )));
+            }
+            Some(_) => {}
         }
         let maps = [&body["metadata"], &body["metadata"]["labels"], &body["metadata"]["annotations"]];
         if maps.iter().any(|m| !m.is_null() && !m.is_object()) {
@@ -227,20 +271,21 @@ impl State {
         }
         let version = &t.kind.versions[t.version];
         let unknown = version.schema.prune(body);
-        if !unknown.is_empty() && o.strictness != Strictness::Ignore {
-            let words: Vec<String> = unknown.iter().map(|f| format!("unknown field \"{f}\"")).collect();
+        let twice = o.duplicates.drain(..).map(|f| format!("duplicate field \"{f}\""));
+        let words: Vec<String> = twice.chain(unknown.iter().map(|f| format!("unknown field \"{f}\""))).collect();
+        if !words.is_empty() && o.strictness != Strictness::Ignore {
             if o.strictness == Strictness::Strict {
-                let kind = &t.kind.kind;
+                let words = format!("strict decoding error: {}", words.join(", "));
+                if o.patching {
+                    let cause = Cause::invalid("patch", &json!(body.to_string()), words);
+                    return Err(ApiError::invalid("", "", "", &[cause]));
+                }
                 return Err(ApiError::bad_request(format!(
-                    "{kind} in version \"{}\" cannot be handled as a {kind}: strict decoding error: {}",
+                    "{kind} in version \"{}\" cannot be handled as a {kind}: {words}",
                     version.name,
-                    words.join(", ")
                 )));
             }
             o.warnings.extend(words);
-        }
-        if let Some(text) = &version.deprecation {
-            o.warnings.push(format!("{wanted} {} {text}", t.kind.kind));
         }
         Ok(())
     }
@@ -250,22 +295,37 @@ impl State {
         let version = &t.kind.versions[t.version];
         version.schema.fill(&mut new);
         let invalid = |causes: &[Cause]| ApiError::invalid(&t.kind.group, &t.kind.kind, &t.name, causes);
+        let mut causes = Vec::new();
         if !t.kind.custom {
-            // The touches below index into the object: its shape has to be right before.
-            let causes = check(&version.schema, &new, None);
-            if !causes.is_empty() {
-                return Err(invalid(&causes));
+            // The touches below index into the object: its shape has to be right before. The API server does not even
+            // get to validation: the object does not fit its types.
+            if let Some(cause) = check_shape(&version.schema, &new, None).into_iter().next() {
+                let kind = &t.kind.kind;
+                return Err(ApiError::bad_request(format!(
+                    "{kind} in version \"{}\" cannot be handled as a {kind}: {}: {}",
+                    version.name, cause.field, cause.message
+                )));
             }
-            match t.kind.kind.as_str() {
-                "Secret" => settle_secret(&mut new),
-                "Namespace" => settle_namespace(&mut new),
-                "CustomResourceDefinition" => prepare_crd(&mut new, &self.now_text()).map_err(|c| invalid(&c))?,
-                "Pod" if new["status"]["phase"].is_null() => new["status"]["phase"] = json!("Pending"),
-                _ => {}
+            native::settle(&t.kind, &mut new);
+            causes.extend(native::check(&t.kind, &new, old));
+            if &*t.kind.id == CRDS && causes.is_empty() {
+                prepare_crd(&mut new, &self.now_text()).map_err(|c| invalid(&c))?;
             }
         }
-        let mut causes = check_metadata(&new, &t.kind.group);
-        causes.extend(check(&version.schema, &new, old));
+        causes.extend(check_metadata(&new, &t.kind));
+        if t.kind.custom {
+            causes.extend(check_shape(&version.schema, &new, old));
+            if let Some(scale) = &version.scale {
+                causes.extend(scale.check(&new));
+            }
+            if version.schema.has_rules() {
+                if blocks_rules(&causes) {
+                    causes.push(rules_not_asked());
+                } else {
+                    causes.extend(check_rules(&version.schema, &new, old));
+                }
+            }
+        }
         if causes.is_empty() { Ok(new) } else { Err(invalid(&causes)) }
     }
 
@@ -275,16 +335,23 @@ impl State {
         if deleting(ns) {
             let why =
                 format!("unable to create new content in namespace {} because it is being terminated", t.namespace);
-            return Err(ApiError::forbidden(&t.kind.group, &t.kind.plural, &t.name, &why));
+            let mut e = ApiError::forbidden(&t.kind.group, &t.kind.plural, &t.name, &why);
+            let text = format!("namespace {} is being terminated", t.namespace);
+            e.details["causes"] =
+                json!([{"reason": "NamespaceTerminating", "message": text, "field": "metadata.namespace"}]);
+            return Err(e);
         }
         Ok(())
     }
 }
 
-fn wrong_namespace(given: &str, wanted: &str) -> ApiError {
-    ApiError::bad_request(format!(
-        "the namespace of the provided object does not match the namespace sent on the request ({given} != {wanted})"
-    ))
+fn wrong_namespace() -> ApiError {
+    ApiError::bad_request("the namespace of the provided object does not match the namespace sent on the request")
+}
+
+fn rules_not_asked() -> Cause {
+    let text = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
+    Cause::invalid("<nil>", &Value::Null, text)
 }
 
 fn remove(object: &mut Value, field: &str) {
@@ -345,107 +412,4 @@ fn spec_changed(old: &Value, new: &Value, split: bool) -> bool {
         f
     };
     rest(old) != rest(new)
-}
-
-fn settle_secret(secret: &mut Value) {
-    let Some(text) = secret.as_object_mut().and_then(|s| s.remove("stringData")) else {
-        return;
-    };
-    for (name, v) in text.as_object().into_iter().flatten() {
-        let bytes = v.as_str().unwrap_or_default();
-        secret["data"][name] = json!(base64::engine::general_purpose::STANDARD.encode(bytes));
-    }
-}
-
-pub(super) fn settle_namespace(ns: &mut Value) {
-    if ns["spec"]["finalizers"].is_null() && !deleting(ns) {
-        ns["spec"]["finalizers"] = json!(["kubernetes"]);
-    }
-    ns["metadata"]["labels"]["kubernetes.io/metadata.name"] = ns["metadata"]["name"].clone();
-    ns["status"]["phase"] = json!(if deleting(ns) { "Terminating" } else { "Active" });
-}
-
-fn check_metadata(object: &Value, group: &str) -> Vec<Cause> {
-    let mut causes = Vec::new();
-    let m = &object["metadata"];
-    let name = m["name"].as_str().unwrap_or_default();
-    // Names of RBAC objects are path segments: they may hold colons and capitals.
-    let good = if group == "rbac.authorization.k8s.io" {
-        !matches!(name, "" | "." | "..") && !name.contains(['/', '%'])
-    } else {
-        is_subdomain(name)
-    };
-    if !good {
-        let text = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
-        causes.push(Cause::invalid("metadata.name", &m["name"], text));
-    }
-    for (key, value) in m["labels"].as_object().into_iter().flatten() {
-        if !is_qualified(key) {
-            causes.push(Cause::invalid("metadata.labels", &json!(key), "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"));
-        }
-        let text = value.as_str();
-        if !text.is_some_and(is_label_value) {
-            causes.push(Cause::invalid("metadata.labels", value, "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character, at most 63 characters"));
-        }
-    }
-    for (key, value) in m["annotations"].as_object().into_iter().flatten() {
-        if !is_qualified(&key.to_lowercase()) {
-            causes.push(Cause::invalid("metadata.annotations", &json!(key), "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"));
-        }
-        if !value.is_string() {
-            causes.push(Cause::invalid("metadata.annotations", value, "must be a string"));
-        }
-    }
-    let owners: Vec<&Value> = m["ownerReferences"].as_array().into_iter().flatten().collect();
-    for (i, owner) in owners.iter().enumerate() {
-        for field in ["apiVersion", "kind", "name", "uid"] {
-            if owner[field].as_str().is_none_or(str::is_empty) {
-                let text = format!("{field} must not be empty");
-                causes.push(Cause::invalid(format!("metadata.ownerReferences[{i}].{field}"), &json!(""), text));
-            }
-        }
-    }
-    if owners.iter().filter(|o| o["controller"] == true).count() > 1 {
-        causes.push(Cause::invalid(
-            "metadata.ownerReferences",
-            &json!("ownerReferences"),
-            "Only one reference can have Controller set to true",
-        ));
-    }
-    for (i, f) in finalizers(object).iter().enumerate() {
-        if !is_qualified(f) {
-            causes.push(Cause::invalid(
-                format!("metadata.finalizers[{i}]"),
-                &json!(f),
-                "name is neither a standard finalizer name nor is it fully qualified",
-            ));
-        }
-    }
-    causes
-}
-
-fn is_subdomain(name: &str) -> bool {
-    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-    name.len() <= 253
-        && name.split('.').all(|part| {
-            edge(part.chars().next())
-                && edge(part.chars().last())
-                && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-        })
-}
-
-fn is_label_value(text: &str) -> bool {
-    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    text.is_empty()
-        || (text.len() <= 63
-            && edge(text.chars().next())
-            && edge(text.chars().last())
-            && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')))
-}
-
-fn is_qualified(key: &str) -> bool {
-    match key.split_once('/') {
-        Some((prefix, name)) => is_subdomain(prefix) && !name.is_empty() && is_label_value(name),
-        None => !key.is_empty() && is_label_value(key),
-    }
 }

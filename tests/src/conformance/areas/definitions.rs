@@ -45,7 +45,8 @@ fn is(answer: &Answer, condition: &str) -> bool {
 /// Conditions in an order of their own: they are a map.
 fn status(crd: &Value) -> Value {
     let conditions = crd["status"]["conditions"].as_array().into_iter().flatten();
-    let mut conditions: Vec<Value> = conditions.map(|c| json!([c["type"], c["status"], c["reason"], c["message"]])).collect();
+    let mut conditions: Vec<Value> =
+        conditions.map(|c| json!([c["type"], c["status"], c["reason"], c["message"]])).collect();
     conditions.sort_by_key(Value::to_string);
     json!({"names": crd["status"]["acceptedNames"], "stored": crd["status"]["storedVersions"], "conditions": conditions,
         "spec": crd["spec"]})

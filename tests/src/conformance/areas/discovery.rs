@@ -55,8 +55,16 @@ fn resources(list: &Value, wanted: &[&str]) -> Value {
 }
 
 async fn core_kinds(s: &mut Session) -> Outcome {
-    const CORE: &[&str] =
-        &["configmaps", "events", "namespaces", "namespaces/status", "nodes", "nodes/status", "secrets", "serviceaccounts"];
+    const CORE: &[&str] = &[
+        "configmaps",
+        "events",
+        "namespaces",
+        "namespaces/status",
+        "nodes",
+        "nodes/status",
+        "secrets",
+        "serviceaccounts",
+    ];
     s.get("/api/v1").only(|list| resources(list, CORE)).await?;
     s.get("/apis/coordination.k8s.io/v1").only(|list| resources(list, &["leases"])).await?;
     let crds = &["customresourcedefinitions", "customresourcedefinitions/status"];
@@ -123,10 +131,12 @@ async fn openapi(s: &mut Session) -> Outcome {
     let wanted = at.clone();
     s.wait("/openapi/v3", move |answer| answer.body["paths"][&wanted].is_object()).await?;
     let listed = at.clone();
-    s.get("/openapi/v3").only(move |index| {
-        let url = index["paths"][&listed]["serverRelativeURL"].as_str().unwrap_or_default();
-        json!(url.split_once("?hash=").map(|(path, _)| path))
-    }).await?;
+    s.get("/openapi/v3")
+        .only(move |index| {
+            let url = index["paths"][&listed]["serverRelativeURL"].as_str().unwrap_or_default();
+            json!(url.split_once("?hash=").map(|(path, _)| path))
+        })
+        .await?;
     let root = format!("/apis/{}/v1", s.group());
     let told = move |document: &Value| {
         let kinds = document["components"]["schemas"].as_object().into_iter().flatten();
@@ -184,7 +194,12 @@ async fn unknown(s: &mut Session) -> Outcome {
 
 async fn unknown_group(s: &mut Session) -> Outcome {
     let group = s.group();
-    for path in [format!("/apis/nobody.{group}"), format!("/apis/{group}/v9"), "/api/v9".to_owned(), format!("/openapi/v3/apis/{group}/v9")] {
+    for path in [
+        format!("/apis/nobody.{group}"),
+        format!("/apis/{group}/v9"),
+        "/api/v9".to_owned(),
+        format!("/openapi/v3/apis/{group}/v9"),
+    ] {
         s.get(&path).await?;
     }
     Ok(())

@@ -41,11 +41,18 @@ async fn selected(s: &mut Session) -> Outcome {
         "involvedObject.name%3Da,involvedObject.namespace%3D{},involvedObject.kind%3DMaasMachine,involvedObject.uid%3D00000000-0000-0000-0000-000000000007",
         s.token
     );
-    for selector in [described.as_str(), "type%3DWarning", "reason%3DDeployed,involvedObject.name!%3Da", "source%3Dcapmaas-controller",
-        "reportingComponent%3Dcapmaas-controller", "involvedObject.apiVersion%3Dv1", "message%3Dx"] {
-        s.get(&format!("{path}?fieldSelector={selector}")).only(|list| {
-            if list["kind"] == "Status" { list["message"].clone() } else { names(list) }
-        }).await?;
+    for selector in [
+        described.as_str(),
+        "type%3DWarning",
+        "reason%3DDeployed,involvedObject.name!%3Da",
+        "source%3Dcapmaas-controller",
+        "reportingComponent%3Dcapmaas-controller",
+        "involvedObject.apiVersion%3Dv1",
+        "message%3Dx",
+    ] {
+        s.get(&format!("{path}?fieldSelector={selector}"))
+            .only(|list| if list["kind"] == "Status" { list["message"].clone() } else { names(list) })
+            .await?;
     }
     Ok(())
 }

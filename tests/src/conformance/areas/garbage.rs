@@ -4,9 +4,9 @@
 use serde_json::{Value, json};
 
 use super::cases;
+use crate::conformance::Failure;
 use crate::conformance::fixtures::{config_map, owned};
 use crate::conformance::session::{Outcome, Session, names};
-use crate::conformance::Failure;
 
 cases! {
     "dependents go when their owner has gone" => background,
@@ -51,7 +51,8 @@ async fn foreground(s: &mut Session) -> Outcome {
     make(s, &child).await?;
     let path = s.core("configmaps");
     s.delete_with(&format!("{path}/owner"), &policy("Foreground")).await?;
-    let marked = |answer: &crate::conformance::session::Answer| answer.body["metadata"]["deletionTimestamp"].is_string();
+    let marked =
+        |answer: &crate::conformance::session::Answer| answer.body["metadata"]["deletionTimestamp"].is_string();
     s.until(&format!("{path}/a"), |child| child["metadata"].clone(), marked).await?;
     s.get(&format!("{path}/owner")).pick(&["/metadata/finalizers"]).await?;
     s.merge(&format!("{path}/a"), &json!({"metadata": {"finalizers": null}})).quiet().await?;
@@ -107,7 +108,8 @@ async fn waits(s: &mut Session) -> Outcome {
     let path = s.core("configmaps");
     s.delete(&format!("{path}/owner")).quiet().await?;
     left(s, &["a"]).await?;
-    let marked = |answer: &crate::conformance::session::Answer| answer.body["metadata"]["deletionTimestamp"].is_string();
+    let marked =
+        |answer: &crate::conformance::session::Answer| answer.body["metadata"]["deletionTimestamp"].is_string();
     s.until(&format!("{path}/a"), |child| child["metadata"].clone(), marked).await?;
     s.merge(&format!("{path}/a"), &json!({"metadata": {"finalizers": null}})).quiet().await?;
     left(s, &[]).await

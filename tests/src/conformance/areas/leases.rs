@@ -11,7 +11,7 @@ cases! {
     "of two who create a Lease one gets AlreadyExists" => exists,
     "a Lease without a time is free" => free,
     "durations and times that are none are refused" => invalid,
-    "times are written as the server writes them" => times,
+    "a time of a Lease without six digits after its point is refused" => times,
 }
 
 fn path(s: &Session) -> String {
@@ -37,7 +37,9 @@ async fn conflict(s: &mut Session) -> Outcome {
     for holder in ["you", "they"] {
         let mut wanted = lease(holder);
         wanted["metadata"]["resourceVersion"] = json!(made.version());
-        s.put(&format!("{path}/leader"), &wanted).pick(&["/spec/holderIdentity", "/code", "/reason", "/message"]).await?;
+        s.put(&format!("{path}/leader"), &wanted)
+            .pick(&["/spec/holderIdentity", "/code", "/reason", "/message"])
+            .await?;
     }
     Ok(())
 }
@@ -63,7 +65,7 @@ async fn invalid(s: &mut Session) -> Outcome {
         wanted["spec"][field] = value;
         s.post(&path, &wanted).pick(&["/code", "/reason", "/message"]).await?;
     }
-    let mut wanted = lease("me");
+    let mut wanted = lease("you");
     wanted["spec"]["renewTime"] = json!("yesterday");
     s.post(&path, &wanted).pick(&["/code", "/reason"]).await?;
     Ok(())
@@ -71,9 +73,10 @@ async fn invalid(s: &mut Session) -> Outcome {
 
 async fn times(s: &mut Session) -> Outcome {
     let path = path(s);
-    let mut wanted = lease("me");
-    wanted["spec"]["acquireTime"] = json!("2020-01-01T00:00:00Z");
-    wanted["spec"]["renewTime"] = json!("2020-01-01T00:00:10.5Z");
-    s.post(&path, &wanted).pick(&["/spec", "/message"]).await?;
+    for time in ["2020-01-01T00:00:00Z", "2020-01-01T00:00:10.5Z", "2020-01-01T00:00:10.123456789Z"] {
+        let mut wanted = lease("me");
+        wanted["spec"]["renewTime"] = json!(time);
+        s.post(&path, &wanted).pick(&["/spec", "/code", "/reason"]).await?;
+    }
     Ok(())
 }

@@ -1,27 +1,27 @@
 //! The cases, a file per area.
 
 mod create;
-mod read;
-mod select;
-mod present;
-mod watch;
-mod update;
-mod patch;
-mod strategic;
-mod status;
-mod delete;
-mod garbage;
-mod namespaces;
 mod definitions;
-mod schema;
-mod rules;
-mod ours;
-mod secrets;
-mod events;
-mod leases;
-mod nodes;
-mod dry_run;
+mod delete;
 mod discovery;
+mod dry_run;
+mod events;
+mod garbage;
+mod leases;
+mod namespaces;
+mod nodes;
+mod ours;
+mod patch;
+mod present;
+mod read;
+mod rules;
+mod schema;
+mod secrets;
+mod select;
+mod status;
+mod strategic;
+mod update;
+mod watch;
 
 use super::Area;
 

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::cases;
-use crate::conformance::session::{Outcome, Session};
 use crate::conformance::Failure;
+use crate::conformance::session::{Outcome, Session};
 
 cases! {
     "a Node is created with its status" => created,
@@ -35,7 +35,9 @@ async fn make(s: &mut Session) -> Result<String, Failure> {
 
 async fn created(s: &mut Session) -> Outcome {
     let path = make(s).await?;
-    s.get(&path).pick(&["/metadata", "/status/addresses", "/status/conditions", "/status/nodeInfo/kubeletVersion"]).await?;
+    s.get(&path)
+        .pick(&["/metadata", "/status/addresses", "/status/conditions", "/status/nodeInfo/kubeletVersion"])
+        .await?;
     Ok(())
 }
 
@@ -48,7 +50,9 @@ async fn tainted(s: &mut Session) -> Outcome {
 async fn provider_id(s: &mut Session) -> Outcome {
     let path = make(s).await?;
     for id in ["maas:///default/abc", "maas:///default/abc", "maas:///default/xyz", ""] {
-        s.merge(&path, &json!({"spec": {"providerID": id}})).pick(&["/spec/providerID", "/code", "/reason", "/message"]).await?;
+        s.merge(&path, &json!({"spec": {"providerID": id}}))
+            .pick(&["/spec/providerID", "/code", "/reason", "/message"])
+            .await?;
     }
     s.merge(&path, &json!({"spec": {"providerID": null}})).pick(&["/spec/providerID", "/code"]).await?;
     Ok(())
@@ -58,7 +62,9 @@ async fn labels(s: &mut Session) -> Outcome {
     let path = make(s).await?;
     let patch = json!({"metadata": {"labels": {"topology.kubernetes.io/zone": "default"}}});
     s.merge(&path, &patch).pick(&["/metadata/labels"]).await?;
-    s.strategic(&path, &json!({"metadata": {"labels": {"node.cluster.x-k8s.io/a": "b"}}})).pick(&["/metadata/labels"]).await?;
+    s.strategic(&path, &json!({"metadata": {"labels": {"node.cluster.x-k8s.io/a": "b"}}}))
+        .pick(&["/metadata/labels"])
+        .await?;
     Ok(())
 }
 
@@ -93,7 +99,12 @@ async fn cordoned(s: &mut Session) -> Outcome {
 
 async fn table(s: &mut Session) -> Outcome {
     let path = make(s).await?;
-    s.merge(&path, &json!({"metadata": {"labels": {"node-role.kubernetes.io/control-plane": "", "kubernetes.io/role": "x"}}})).quiet().await?;
+    s.merge(
+        &path,
+        &json!({"metadata": {"labels": {"node-role.kubernetes.io/control-plane": "", "kubernetes.io/role": "x"}}}),
+    )
+    .quiet()
+    .await?;
     let printed = |table: &Value| {
         let columns = table["columnDefinitions"].as_array().into_iter().flatten();
         let columns: Vec<Value> = columns.map(|c| json!([c["name"], c["type"], c["priority"]])).collect();

@@ -59,7 +59,8 @@ async fn established(s: &mut Session) -> Outcome {
 }
 
 async fn least(s: &mut Session) -> Outcome {
-    let (clusters, cluster) = (path(s, "v1beta1", "maasclusters"), object(s, "MaasCluster", json!({"dnsDomain": "maas"})));
+    let (clusters, cluster) =
+        (path(s, "v1beta1", "maasclusters"), object(s, "MaasCluster", json!({"dnsDomain": "maas"})));
     s.post(&clusters, &cluster).await?;
     let (machines, one) = (path(s, "v1beta1", "maasmachines"), object(s, "MaasMachine", machine()));
     s.post(&machines, &one).await?;
@@ -118,7 +119,8 @@ async fn bad_machine(s: &mut Session) -> Outcome {
 }
 
 async fn cluster_changes(s: &mut Session) -> Outcome {
-    let (clusters, cluster) = (path(s, "v1beta1", "maasclusters"), object(s, "MaasCluster", json!({"dnsDomain": "maas"})));
+    let (clusters, cluster) =
+        (path(s, "v1beta1", "maasclusters"), object(s, "MaasCluster", json!({"dnsDomain": "maas"})));
     s.post(&clusters, &cluster).quiet().await?;
     for spec in [
         json!({"controlPlaneEndpoint": {"host": "a.maas", "port": 6443}}),
@@ -149,10 +151,13 @@ async fn machine_changes(s: &mut Session) -> Outcome {
 }
 
 async fn failure_domains(s: &mut Session) -> Outcome {
-    let (clusters, cluster) = (path(s, "v1beta1", "maasclusters"), object(s, "MaasCluster", json!({"dnsDomain": "maas"})));
+    let (clusters, cluster) =
+        (path(s, "v1beta1", "maasclusters"), object(s, "MaasCluster", json!({"dnsDomain": "maas"})));
     s.post(&clusters, &cluster).quiet().await?;
     let at = format!("{clusters}/a/status");
-    for domains in [json!([{"name": "zone-a", "controlPlane": true}]), json!({"zone-a": {"controlPlane": true}}), Value::Null] {
+    for domains in
+        [json!([{"name": "zone-a", "controlPlane": true}]), json!({"zone-a": {"controlPlane": true}}), Value::Null]
+    {
         s.merge(&at, &json!({"status": {"failureDomains": domains}})).pick(&["/status", "/message"]).await?;
     }
     Ok(())
@@ -175,7 +180,8 @@ async fn tables(s: &mut Session) -> Outcome {
         "conditions": [{"type": "Ready", "status": "False", "reason": "MachineDeploying", "message": "MAAS installs the image"}]}});
     s.merge(&format!("{machines}/a/status"), &status).quiet().await?;
     s.get(&machines).table().pick(&["/columnDefinitions", "/rows/0/cells"]).await?;
-    let (clusters, cluster) = (path(s, "v1beta1", "maasclusters"), object(s, "MaasCluster", json!({"dnsDomain": "maas"})));
+    let (clusters, cluster) =
+        (path(s, "v1beta1", "maasclusters"), object(s, "MaasCluster", json!({"dnsDomain": "maas"})));
     s.post(&clusters, &cluster).quiet().await?;
     s.get(&clusters).table().pick(&["/columnDefinitions", "/rows/0/cells"]).await?;
     for plural in ["maasmachinetemplates", "maasclustertemplates"] {
@@ -203,7 +209,9 @@ async fn conditions(s: &mut Session) -> Outcome {
         json!([ready(json!({"lastTransitionTime": "now"}))]),
         json!([ready(json!({"severity": "Error"}))]),
     ] {
-        s.merge(&at, &json!({"status": {"conditions": list}})).pick(&["/status", "/code", "/message", "/details/causes"]).await?;
+        s.merge(&at, &json!({"status": {"conditions": list}}))
+            .pick(&["/status", "/code", "/message", "/details/causes"])
+            .await?;
     }
     Ok(())
 }

@@ -28,7 +28,10 @@ cases! {
 
 async fn merge(s: &mut Session) -> Outcome {
     let path = s.widgets();
-    let widget = labelled(s.widget("a", json!({"size": 1, "even": true, "tags": ["x"], "free": {"a": 1, "b": {"c": 2}}})), &[("app", "web")]);
+    let widget = labelled(
+        s.widget("a", json!({"size": 1, "even": true, "tags": ["x"], "free": {"a": 1, "b": {"c": 2}}})),
+        &[("app", "web")],
+    );
     s.post(&path, &widget).quiet().await?;
     let patch = json!({"metadata": {"labels": {"app": null, "tier": "front"}},
         "spec": {"size": 2, "even": null, "tags": ["y", "z"], "free": {"b": {"c": null, "d": 3}}}});
@@ -43,12 +46,12 @@ async fn guarded(s: &mut Session) -> Outcome {
     for path in [s.core("configmaps"), s.widgets()] {
         let object = if path.contains("widgets") { s.widget("a", json!({})) } else { config_map("a") };
         let first = s.post(&path, &object).await?.version();
-        let patch = |version: &str, value: &str| {
-            json!({"metadata": {"resourceVersion": version, "annotations": {"a": value}}})
-        };
+        let patch =
+            |version: &str, value: &str| json!({"metadata": {"resourceVersion": version, "annotations": {"a": value}}});
         s.merge(&format!("{path}/a"), &patch(&first, "1")).await?;
         s.merge(&format!("{path}/a"), &patch(&first, "2")).await?;
-        let annotations = s.get(&format!("{path}/a")).pick(&["/metadata/annotations", "/metadata/resourceVersion"]).await?;
+        let annotations =
+            s.get(&format!("{path}/a")).pick(&["/metadata/annotations", "/metadata/resourceVersion"]).await?;
         ensure(annotations.text("/metadata/annotations/a") == "1", "the second patch was refused")?;
     }
     Ok(())
@@ -67,8 +70,13 @@ async fn no_op(s: &mut Session) -> Outcome {
     let widget = labelled(s.widget("a", json!({"size": 1})), &[("app", "web")]);
     let first = s.post(&path, &widget).await?.version();
     let mut last = String::new();
-    for patch in [json!({}), json!({"spec": {"size": 1}}), json!({"metadata": {"labels": {"app": "web", "tier": null}}}),
-        json!({"metadata": {"finalizers": []}}), json!({"metadata": {"annotations": {}}})] {
+    for patch in [
+        json!({}),
+        json!({"spec": {"size": 1}}),
+        json!({"metadata": {"labels": {"app": "web", "tier": null}}}),
+        json!({"metadata": {"finalizers": []}}),
+        json!({"metadata": {"annotations": {}}}),
+    ] {
         last = s.merge(&format!("{path}/a"), &patch).pick(&["/metadata"]).await?.version();
     }
     s.json_patch(&format!("{path}/a"), &json!([])).pick(&["/metadata/resourceVersion"]).await?;

@@ -58,9 +58,12 @@ async fn immutable(s: &mut Session) -> Outcome {
 
 async fn bad_data(s: &mut Session) -> Outcome {
     let path = s.core("secrets");
-    s.post(&path, &json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "data": {"a": "not base64!"}}))
-        .pick(&["/code", "/reason"])
-        .await?;
+    s.post(
+        &path,
+        &json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "data": {"a": "not base64!"}}),
+    )
+    .pick(&["/code", "/reason"])
+    .await?;
     Ok(())
 }
 
@@ -86,7 +89,9 @@ async fn text(s: &mut Session) -> Outcome {
 async fn patched(s: &mut Session) -> Outcome {
     let path = s.core("secrets");
     s.post(&path, &secret("a")).quiet().await?;
-    s.merge(&format!("{path}/a"), &json!({"stringData": {"a": "two", "b": "three"}})).pick(&["/data", "/stringData"]).await?;
+    s.merge(&format!("{path}/a"), &json!({"stringData": {"a": "two", "b": "three"}}))
+        .pick(&["/data", "/stringData"])
+        .await?;
     s.merge(&format!("{path}/a"), &json!({"data": {"a": null}})).pick(&["/data"]).await?;
     Ok(())
 }

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::cases;
+use crate::conformance::Failure;
 use crate::conformance::fixtures::{config_map, labelled};
 use crate::conformance::session::{Outcome, Session};
-use crate::conformance::Failure;
 
 cases! {
     "a watch from a list's version tells of everything after it" => from_list,
@@ -101,7 +101,8 @@ async fn by_name(s: &mut Session) -> Outcome {
     let path = s.core("secrets");
     let secret = |name: &str| json!({"metadata": {"name": name}, "stringData": {"a": "1"}});
     let from = version(s, &path).await?;
-    let mut watch = s.watch(&format!("{path}?watch=true&fieldSelector=metadata.name%3Db&resourceVersion={from}")).await?;
+    let mut watch =
+        s.watch(&format!("{path}?watch=true&fieldSelector=metadata.name%3Db&resourceVersion={from}")).await?;
     for name in ["a", "b", "c"] {
         s.post(&path, &secret(name)).quiet().await?;
     }
