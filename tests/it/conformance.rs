@@ -28,7 +28,7 @@ fn kube_sim_says_what_the_real_server_says_but_for_the_listed_gaps() {
     let (tracked, gaps) = (tracked(), gaps(Path::new(FOLDER)).unwrap());
     let played = play();
     let mut wrong = Vec::new();
-    for Played { area, case, outcome } in &played {
+    for Played { area, case, outcome, .. } in &played {
         let told = match (tracked.get(case.name), outcome) {
             (None, _) => format!("no transcript of the real server: {}\n", refresh()),
             (Some(_), Err(error)) => format!("{error}\n"),

@@ -3,6 +3,9 @@
 //! **What it is.** [`Play`] runs a manager in a [`Sandbox`] under paused time and plays a script against it; a [`Hand`] does what a user
 //! does with kubectl; [`seed_scenario`] is the script of the README: the seed's manifest comes up, is scaled, and goes.
 //!
+//! [`conformance`] holds the embedded API server to the real one: its documentation says how to add a case and how to refresh the
+//! transcripts.
+//!
 //! **What it is not.** No unit tests (they are beside the code) and no judge of Cluster API's contract: the real controllers are.
 //! Which test, here or elsewhere, stands for which point of that contract is in [`contract`].
 //!

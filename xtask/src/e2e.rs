@@ -11,6 +11,7 @@ mod binaries;
 mod certificates;
 mod child;
 mod cluster;
+mod conformance;
 mod health;
 mod http;
 mod input;
@@ -78,6 +79,7 @@ const fn more(name: &'static str, after: &'static [&'static str], play: fn(&mut 
 const SCENARIOS: &[Scenario] = &[
     smoke("init", &[], world::init),
     smoke("rights", &[], rights::rights),
+    more("conformance", &[], conformance::conformance),
     smoke("article", &[], article::article),
     smoke("template-immutable", &[], input::template_immutable),
     smoke("unknown-field", &[], input::unknown_field),

@@ -63,6 +63,9 @@ async fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let count = played.len();
     println!("{count} behaviours on {}, {failed} could not be played, {seconds:.1} s", run.server);
+    if let Some(slowest) = played.iter().max_by_key(|one| one.took) {
+        println!("slowest: {} ({:.1} s)", slowest.case.name, slowest.took.as_secs_f64());
+    }
     let mut differ = 0;
     for area in &AREAS {
         let told = transcript(area, &played, &run.server);

@@ -108,6 +108,8 @@ pub struct Played {
     pub case: &'static Case,
     /// Its transcript.
     pub outcome: Result<Vec<Value>, Failure>,
+    /// How long it took.
+    pub took: Duration,
 }
 
 impl Run {
@@ -132,8 +134,9 @@ impl Run {
         let all = AREAS.iter().flat_map(|area| area.cases.iter().map(move |case| (area, case)));
         let chosen = all.filter(|(area, case)| area.name == only || case.name.contains(only));
         let played = chosen.enumerate().map(|(number, (area, case))| async move {
+            let start = tokio::time::Instant::now();
             let outcome = self.one(number, case).await;
-            Played { area, case, outcome }
+            Played { area, case, outcome, took: start.elapsed() }
         });
         futures::stream::iter(played).buffered(parallel.max(1)).collect().await
     }
@@ -141,7 +144,7 @@ impl Run {
     async fn one(&self, number: usize, case: &Case) -> Result<Vec<Value>, Failure> {
         let mut session = Session::new(self, &format!("c{number:03}"));
         session.open().await?;
-        let patience = Duration::from_secs(120);
+        let patience = Duration::from_secs(240);
         let outcome = within(patience, "the end of the case", (case.script)(&mut session)).await.and_then(|done| done);
         session.sweep().await;
         outcome.map(|()| session.into_transcript())

@@ -17,7 +17,7 @@ use super::{Failure, Run};
 pub type Outcome = Result<(), Failure>;
 
 /// Longest wait for what a server does in its own time.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Headers of an answer that clients look at.
 const TOLD: [&str; 4] = ["allow", "content-type", "retry-after", "warning"];

@@ -159,7 +159,7 @@ mod tests {
             |n: u64| json!([{"request": "GET /a", "status": 200, "answer": {"a": n, "b": long, "c": long, "d": 1}}]);
         assert_eq!(difference(&said(1), &said(1)), "");
         let text = difference(&said(1), &said(2));
-        assert!(text.contains("GET /a") && text.contains("-   \"a\": 1") && text.contains("+   \"a\": 2"), "{text}");
+        assert!(text.contains("GET /a") && text.contains("\"a\": 1,") && text.contains("\n+    \"a\": 2,"), "{text}");
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl Watch {
     }
 
     /// Takes all events until the server ends the watch.
-    pub(super) async fn to_end(&mut self) -> Result<(), Failure> {
+    pub(super) async fn rest(&mut self) -> Result<(), Failure> {
         while self.next().await? {}
         Ok(())
     }

@@ -85,7 +85,7 @@ fn rbac_rules() -> Value {
     json!({"type": "array", "items": {"type": "object", "properties": {
         "apiGroups": {"type": "array", "items": text()}, "resources": {"type": "array", "items": text()},
         "resourceNames": {"type": "array", "items": text()}, "nonResourceURLs": {"type": "array", "items": text()},
-        "verbs": {"type": "array", "items": text()}}, "required": ["verbs"]}})
+        "verbs": {"type": "array", "items": text()}}}})
 }
 
 fn rbac(kind: &'static str, plural: &'static str, namespaced: bool, properties: Value) -> Spec {

@@ -22,6 +22,14 @@ pub(super) fn settle(kind: &Kind, object: &mut Value) {
                 spec.retain(|_, v| !v.is_null());
             }
         }
+        "RoleBinding" | "ClusterRoleBinding" => {
+            let subjects = object.get_mut("subjects").and_then(Value::as_array_mut).into_iter().flatten();
+            for subject in subjects.filter(|s| s["kind"] == "User" || s["kind"] == "Group") {
+                if subject["apiGroup"].as_str().is_none_or(str::is_empty) {
+                    subject["apiGroup"] = json!(kind.group);
+                }
+            }
+        }
         "Pod" if object["status"]["phase"].is_null() => object["status"]["phase"] = json!("Pending"),
         _ => {}
     }
@@ -87,6 +95,24 @@ pub(super) fn check(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<Cau
             if !about.is_empty() && object["metadata"]["namespace"] != about {
                 let shown = &object["involvedObject"]["namespace"];
                 causes.push(Cause::invalid("involvedObject.namespace", shown, "does not match event.namespace"));
+            }
+        }
+        "Role" | "ClusterRole" => {
+            for (i, rule) in object["rules"].as_array().into_iter().flatten().enumerate() {
+                if rule["verbs"].as_array().is_none_or(Vec::is_empty) {
+                    let text = "Required value: verbs must contain at least one value";
+                    causes.push(Cause::new("FieldValueRequired", format!("rules[{i}].verbs"), text));
+                }
+            }
+        }
+        "RoleBinding" | "ClusterRoleBinding" => {
+            let role = &object["roleRef"];
+            if old.is_some_and(|old| old["roleRef"] != *role) {
+                let text = format!(
+                    "Invalid value: {{\"APIGroup\":{},\"Kind\":{},\"Name\":{}}}: cannot change roleRef",
+                    role["apiGroup"], role["kind"], role["name"]
+                );
+                causes.push(Cause::new("FieldValueInvalid", "roleRef", text));
             }
         }
         "CustomResourceDefinition" => definition(object, old, &mut causes),

@@ -99,6 +99,9 @@ impl State {
             (1.., Some(key)) => CODE.encode(json!([revision, key.namespace, key.name]).to_string()),
             _ => String::new(),
         };
-        Ok(Page { items, resource_version: revision, next, remaining: (remaining > 0).then_some(remaining) })
+        // The API server counts only what it need not look at.
+        let whole = q.labels == Labels::default() && q.fields == Fields::default();
+        let remaining = (remaining > 0 && whole).then_some(remaining);
+        Ok(Page { items, resource_version: revision, next, remaining })
     }
 }

@@ -1,5 +1,7 @@
 //! The cases, a file per area.
 
+mod access;
+mod apply;
 mod create;
 mod definitions;
 mod delete;
@@ -26,7 +28,7 @@ mod watch;
 use super::Area;
 
 /// All areas, in the order in which they are played.
-pub static AREAS: [Area; 22] = [
+pub static AREAS: [Area; 24] = [
     Area { name: "create", cases: create::CASES },
     Area { name: "read", cases: read::CASES },
     Area { name: "select", cases: select::CASES },
@@ -34,6 +36,7 @@ pub static AREAS: [Area; 22] = [
     Area { name: "watch", cases: watch::CASES },
     Area { name: "update", cases: update::CASES },
     Area { name: "patch", cases: patch::CASES },
+    Area { name: "apply", cases: apply::CASES },
     Area { name: "strategic", cases: strategic::CASES },
     Area { name: "status", cases: status::CASES },
     Area { name: "delete", cases: delete::CASES },
@@ -47,6 +50,7 @@ pub static AREAS: [Area; 22] = [
     Area { name: "events", cases: events::CASES },
     Area { name: "leases", cases: leases::CASES },
     Area { name: "nodes", cases: nodes::CASES },
+    Area { name: "access", cases: access::CASES },
     Area { name: "dry-run", cases: dry_run::CASES },
     Area { name: "discovery", cases: discovery::CASES },
 ];

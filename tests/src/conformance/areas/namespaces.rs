@@ -65,7 +65,6 @@ async fn going(s: &mut Session) -> Result<String, crate::conformance::Failure> {
 
 async fn let_go(s: &mut Session, path: &str) -> Outcome {
     s.merge(&format!("{path}/configmaps/held"), &json!({"metadata": {"finalizers": null}})).quiet().await?;
-    s.wait(path, |answer| answer.status == 404).await?;
     Ok(())
 }
 
@@ -84,6 +83,7 @@ async fn waits(s: &mut Session) -> Outcome {
     s.get(&path).pick(&["/status/phase", "/spec/finalizers", "/metadata/labels"]).await?;
     s.get(&format!("{path}/configmaps")).only(crate::conformance::session::names).await?;
     let_go(s, &path).await?;
+    s.wait(&path, |answer| answer.status == 404).await?;
     s.get(&path).pick(&["/code"]).await?;
     Ok(())
 }

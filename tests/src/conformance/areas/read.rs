@@ -14,6 +14,9 @@ cases! {
     "items of a list of custom resources carry kind and apiVersion, those of core kinds do not" => item_kinds,
     "a list in a namespace that does not exist is empty" => no_namespace,
     "limit and continue page through a list" => pages,
+    "what remains of a list is not counted when it is selected" => selected_pages,
+    "a list that is not older than a version is the newest there is" => not_older,
+    "a list at an exact version shows the past" => exact,
     "a token that the server did not make is refused" => bad_token,
     "resourceVersion 0 lists whatever there is" => any_version,
     "a resourceVersion that is no number is refused" => bad_version,
@@ -103,6 +106,45 @@ async fn pages(s: &mut Session) -> Outcome {
         next = format!("&continue={}", list.text("/metadata/continue"));
     }
     ensure(next == "&continue=", "three pages")
+}
+
+async fn selected_pages(s: &mut Session) -> Outcome {
+    let path = s.core("configmaps");
+    for name in ["a", "b", "c"] {
+        s.post(&path, &labelled(config_map(name), &[("app", "web")])).quiet().await?;
+    }
+    let page = |list: &Value| {
+        let rest = &list["metadata"];
+        json!({"continue": rest["continue"], "remaining": rest["remainingItemCount"], "names": names(list)})
+    };
+    s.get(&format!("{path}?limit=2&labelSelector=app%3Dweb")).only(page).await?;
+    s.get(&format!("{path}?limit=1&fieldSelector=metadata.name!%3Da")).only(page).await?;
+    Ok(())
+}
+
+async fn not_older(s: &mut Session) -> Outcome {
+    let path = s.widgets();
+    let widget = s.widget("a", json!({}));
+    let first = s.post(&path, &widget).quiet().await?.version();
+    let widget = s.widget("b", json!({}));
+    let second = s.post(&path, &widget).quiet().await?.version();
+    s.get(&format!("{path}?resourceVersionMatch=NotOlderThan&resourceVersion={second}")).only(names).await?;
+    s.wait(&format!("{path}?resourceVersionMatch=NotOlderThan&resourceVersion=0"), |list| {
+        names(&list.body) == json!(["a", "b"])
+    })
+    .await?;
+    s.get(&format!("{path}?resourceVersionMatch=NotOlderThan&resourceVersion={first}")).pick(&["/kind"]).await?;
+    Ok(())
+}
+
+async fn exact(s: &mut Session) -> Outcome {
+    let path = s.widgets();
+    let widget = s.widget("a", json!({}));
+    let first = s.post(&path, &widget).quiet().await?.version();
+    let widget = s.widget("b", json!({}));
+    s.post(&path, &widget).quiet().await?;
+    s.get(&format!("{path}?resourceVersionMatch=Exact&resourceVersion={first}")).only(names).await?;
+    Ok(())
 }
 
 async fn bad_token(s: &mut Session) -> Outcome {

@@ -117,7 +117,7 @@ async fn timeout(s: &mut Session) -> Outcome {
     let path = s.core("configmaps");
     s.post(&path, &config_map("a")).quiet().await?;
     let mut watch = s.watch(&format!("{path}?watch=true&timeoutSeconds=1")).await?;
-    watch.to_end().await?;
+    watch.rest().await?;
     s.note_watch(watch);
     Ok(())
 }
@@ -149,7 +149,7 @@ async fn initial_events_match(s: &mut Session) -> Outcome {
 async fn expired(s: &mut Session) -> Outcome {
     let path = s.widgets();
     let mut watch = s.watch(&format!("{path}?watch=true&resourceVersion=1")).await?;
-    watch.to_end().await?;
+    watch.rest().await?;
     s.note_watch(watch);
     Ok(())
 }
