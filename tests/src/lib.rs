@@ -6,6 +6,9 @@
 //! [`conformance`] holds the embedded API server to the real one: its documentation says how to add a case and how to refresh the
 //! transcripts.
 //!
+//! The program `simulated-machines` is what runs on machines when the management plane is a real one (`cargo xtask e2e`): it boots
+//! from user data that MAAS delivered, with a real etcd per control-plane machine and a real kube-apiserver per workload cluster.
+//!
 //! **What it is not.** No unit tests (they are beside the code) and no judge of Cluster API's contract: the real controllers are.
 //! Which test, here or elsewhere, stands for which point of that contract is in [`contract`].
 //!
