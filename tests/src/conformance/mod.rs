@@ -8,8 +8,8 @@
 //! **What it is not.** No test of the API server: a case is here because somebody relies on it, and what the server says is right.
 //!
 //! **How to add a case.** Write an `async fn(&mut Session) -> Outcome` in a file of `areas/`, name its behaviour in that file's list, and
-//! record it: `cargo xtask e2e --only conformance --keep` (it fails for the new case and leaves the plane up), then
-//! `cargo run -p capmaas-tests --bin conformance -- --kubeconfig target/e2e/run-N/kubeconfig --write`. Look at the difference git shows:
+//! record it: `cargo xtask e2e --only conformance --keep` fails for the new case, leaves the plane up, and prints how to get into its network
+//! (`nsenter … --`); there run `target/debug/conformance --kubeconfig target/e2e/run-N/kubeconfig --write`. Look at the difference git shows:
 //! every line of it is a promise. Then make kube-sim keep it, or add a line to `GAPS.md`. The same refreshes the transcripts for another
 //! version of Kubernetes; `cargo xtask e2e --all` checks that they are current.
 //!
