@@ -9,7 +9,7 @@
 //!
 //! **How to add a case.** Write an `async fn(&mut Session) -> Outcome` in a file of `areas/`, name its behaviour in that file's list, and
 //! record it: `cargo xtask e2e --only conformance --keep` fails for the new case, leaves the plane up, and prints how to get into its network
-//! (`nsenter … --`); there run `target/debug/conformance --kubeconfig target/e2e/run-N/kubeconfig --write`. Look at the difference git shows:
+//! (`nsenter … --`, and its kubeconfig); so run `$PWD/target/debug/conformance --kubeconfig … --write`. Look at the difference git shows:
 //! every line of it is a promise. Then make kube-sim keep it, or add a line to `GAPS.md`. The same refreshes the transcripts for another
 //! version of Kubernetes; `cargo xtask e2e --all` checks that they are current.
 //!
