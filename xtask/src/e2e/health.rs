@@ -18,7 +18,10 @@ const NEXT_VERSION: &str = "v1.35.0";
 /// The cluster that the rows of this file share.
 const NAME: &str = "health";
 
-const SIZE: Size = Size { control_planes: 3, workers: 2 };
+const SIZE: Size = Size { control_planes: 3, workers: 1 };
+
+/// All of its machines.
+const MACHINES: usize = SIZE.control_planes + SIZE.workers;
 
 fn cluster() -> UserCluster {
     UserCluster { namespace: NAME.to_owned(), name: NAME.to_owned() }
@@ -36,7 +39,7 @@ pub(super) fn scale_control_plane(world: &mut World) -> Result<()> {
     cluster.available(world, SIZE)?;
     cluster.named(world)?;
     let after = cluster.boxes(world)?;
-    ensure!(after.is_superset(&before) && after.len() == 5, "{before:?} became {after:?}");
+    ensure!(after.is_superset(&before) && after.len() == MACHINES, "{before:?} became {after:?}");
     let host = cluster.host(world)?;
     let addresses = world.sim.resolve(&host)?;
     ensure!(addresses.len() == 3, "{host} has {addresses:?}");
@@ -74,7 +77,7 @@ pub(super) fn replace_first(world: &mut World) -> Result<()> {
     cluster.available(world, SIZE)?;
     cluster.named(world)?;
     let held = cluster.boxes(world)?;
-    ensure!(held.len() == 5, "{held:?}");
+    ensure!(held.len() == MACHINES, "{held:?}");
     let machine = world.sim.get(&format!("machines/{id}"))?;
     let ours = held.iter().any(|(_, held)| *held == id);
     ensure!(ours || machine["owner"].is_null(), "{id} was not released: {machine}");
@@ -195,7 +198,7 @@ pub(super) fn upgrade(world: &mut World) -> Result<()> {
             .filter(|machine| machine["spec"]["version"] != NEXT_VERSION)
             .map(|machine| text(machine, "/metadata/name"))
             .collect();
-        Ok(when(old.is_empty() && machines.len() == 5, || format!("{} machines, old: {old:?}", machines.len())))
+        Ok(when(old.is_empty() && machines.len() == MACHINES, || format!("{} machines, old: {old:?}", machines.len())))
     })?;
     cluster.available(world, SIZE)?;
     cluster.named(world)?;
@@ -206,7 +209,7 @@ pub(super) fn upgrade(world: &mut World) -> Result<()> {
     let free = before.iter().filter(|(_, id)| !held.contains(id)).cloned().collect();
     released(world, &free)?;
     let nodes = cluster.kubectl(world)?.list("", "nodes", "")?;
-    ensure!(nodes.len() == 5, "{} Nodes", nodes.len());
+    ensure!(nodes.len() == MACHINES, "{} Nodes", nodes.len());
     Ok(())
 }
 

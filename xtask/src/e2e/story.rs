@@ -234,7 +234,7 @@ pub(super) fn virtual_address(world: &mut World) -> Result<()> {
 /// Two clusters of one name in two namespaces: nothing of one is the other's.
 pub(super) fn two_namespaces(world: &mut World) -> Result<()> {
     let world = &*world;
-    let one = Size { control_planes: 1, workers: 1 };
+    let one = Size { control_planes: 1, workers: 0 };
     let mut clusters = Vec::new();
     for namespace in ["left", "right"] {
         clusters.push(UserCluster::apply(world, namespace, "twin", &generated(world, namespace, "twin", "", one)?)?);

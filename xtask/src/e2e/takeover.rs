@@ -172,6 +172,9 @@ pub(super) fn by_apply(world: &mut World) -> Result<()> {
     leave_webhooks(world)?;
     world.start_controller()?;
     told_of_webhooks(world, &cluster)?;
+    // A controller that starts looks at once; one that runs looks again within a minute.
+    world.kill_controller();
+    world.start_controller()?;
     judged(world, &cluster, &before)
 }
 
