@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 use serde_json::Value;
 
 use super::article::{self, NAME};
-use super::cluster::{PATIENCE, UserCluster, text};
+use super::cluster::{PATIENCE, Size, UserCluster, text};
 use super::kubectl::{condition, conditions};
 use super::patience::{pause, until};
 use super::world::World;
@@ -89,7 +89,7 @@ fn footprint(world: &World, article: &UserCluster) -> Result<(Vec<String>, u64)>
 pub(super) fn settled(world: &mut World) -> Result<()> {
     let world = &*world;
     let article = article::apply(world, "settled")?;
-    article.provisioned(world)?;
+    article.available(world, Size { control_planes: 1, workers: 1 })?;
     let mut last = footprint(world, &article)?;
     // The name is published after the machine is provisioned, and Cluster API adds labels and owners in its own time.
     for _ in 0..6 {
