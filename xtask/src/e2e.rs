@@ -53,6 +53,9 @@ pub(crate) struct Options {
     /// Leave everything up at the end until Ctrl-C, and say where the kubeconfig is
     #[arg(long)]
     keep: bool,
+    /// Where the report goes, below target/e2e: each lane of `--all` has one of its own
+    #[arg(long, hide = true, default_value = "report.json")]
+    report: String,
 }
 
 /// One row of the report.
@@ -60,6 +63,8 @@ struct Scenario {
     name: &'static str,
     /// Part of the smoke test.
     smoke: bool,
+    /// With which others it runs when all run, see [`lanes`].
+    lane: usize,
     /// Rows that make what this one looks at.
     after: &'static [&'static str],
     play: fn(&mut World) -> Result<()>,
@@ -67,19 +72,27 @@ struct Scenario {
 
 /// A row of the smoke test.
 const fn smoke(name: &'static str, after: &'static [&'static str], play: fn(&mut World) -> Result<()>) -> Scenario {
-    Scenario { name, smoke: true, after, play }
+    Scenario { name, smoke: true, lane: 0, after, play }
 }
 
-/// A row that runs with `--all`.
-const fn more(name: &'static str, after: &'static [&'static str], play: fn(&mut World) -> Result<()>) -> Scenario {
-    Scenario { name, smoke: false, after, play }
+/// A row that runs with `--all`, in that lane.
+const fn more(
+    name: &'static str,
+    lane: usize,
+    after: &'static [&'static str],
+    play: fn(&mut World) -> Result<()>,
+) -> Scenario {
+    Scenario { name, smoke: false, lane, after, play }
 }
+
+/// Lanes of `--all`, each in a world of its own: rows wait most of their time.
+const LANES: usize = 3;
 
 /// In the order in which they run.
 const SCENARIOS: &[Scenario] = &[
     smoke("init", &[], world::init),
     smoke("rights", &[], rights::rights),
-    more("conformance", &[], conformance::conformance),
+    more("conformance", 1, &[], conformance::conformance),
     smoke("article", &[], article::article),
     smoke("template-immutable", &[], input::template_immutable),
     smoke("unknown-field", &[], input::unknown_field),
@@ -88,29 +101,29 @@ const SCENARIOS: &[Scenario] = &[
     smoke("scale-workers", &["generate"], story::scale_workers),
     smoke("move", &["generate", "scale-workers"], story::moved),
     smoke("delete-cluster", &["generate", "scale-workers", "move"], story::delete_story),
-    more("delete", &[], life::delete),
-    more("pause", &[], life::pause_and_resume),
-    more("restart", &[], life::restart),
-    more("settled", &[], life::settled),
-    more("rotate-credentials", &[], trouble::rotate_credentials),
-    more("delete-without-maas", &[], trouble::delete_without_maas),
-    more("delete-without-key", &[], trouble::delete_without_credentials),
-    more("delete-without-data", &[], trouble::delete_without_bootstrap),
-    more("old-kubernetes", &[], article::old_kubernetes),
-    more("flavours", &[], story::flavours),
-    more("vip", &[], story::virtual_address),
-    more("two-namespaces", &[], story::two_namespaces),
-    more("two-regions", &[], regions::two_regions),
-    more("move-and-back", &[], story::moved_and_back),
-    more("takeover", &[], takeover::by_apply),
-    more("upgrade-provider", &[], takeover::by_upgrade),
-    more("topology", &[], topology::topology),
-    more("scale-control-plane", &[], health::scale_control_plane),
-    more("worker-power", &["scale-control-plane"], health::worker_power),
-    more("control-plane-power", &["scale-control-plane"], health::control_plane_power),
-    more("replace-first", &["scale-control-plane"], health::replace_first),
-    more("upgrade", &["scale-control-plane"], health::upgrade),
-    more("health-end", &["scale-control-plane"], health::end),
+    more("delete", 0, &[], life::delete),
+    more("pause", 0, &[], life::pause_and_resume),
+    more("restart", 0, &[], life::restart),
+    more("settled", 0, &[], life::settled),
+    more("rotate-credentials", 1, &[], trouble::rotate_credentials),
+    more("delete-without-maas", 1, &[], trouble::delete_without_maas),
+    more("delete-without-key", 1, &[], trouble::delete_without_credentials),
+    more("delete-without-data", 1, &[], trouble::delete_without_bootstrap),
+    more("old-kubernetes", 0, &[], article::old_kubernetes),
+    more("flavours", 0, &[], story::flavours),
+    more("vip", 1, &[], story::virtual_address),
+    more("two-namespaces", 1, &[], story::two_namespaces),
+    more("two-regions", 1, &[], regions::two_regions),
+    more("move-and-back", 1, &[], story::moved_and_back),
+    more("takeover", 0, &[], takeover::by_apply),
+    more("upgrade-provider", 2, &[], takeover::by_upgrade),
+    more("topology", 2, &[], topology::topology),
+    more("scale-control-plane", 2, &[], health::scale_control_plane),
+    more("worker-power", 2, &["scale-control-plane"], health::worker_power),
+    more("control-plane-power", 2, &["scale-control-plane"], health::control_plane_power),
+    more("replace-first", 2, &["scale-control-plane"], health::replace_first),
+    more("upgrade", 2, &["scale-control-plane"], health::upgrade),
+    more("health-end", 2, &["scale-control-plane"], health::end),
 ];
 
 /// Runs what the flags ask for; an error is told without a back trace, which says nothing about what is missing.
@@ -127,6 +140,9 @@ fn played(root: &Path, options: &Options) -> Result<ExitCode> {
     if !namespace::entered() {
         // Builds need the network of outside.
         Binaries::build(root)?;
+        if options.all && !options.keep {
+            return lanes(root);
+        }
         namespace::enter()?;
     }
     let binaries = Binaries::find(root)?;
@@ -162,7 +178,7 @@ fn played(root: &Path, options: &Options) -> Result<ExitCode> {
             break;
         }
     }
-    let report = root.join("target/e2e/report.json");
+    let report = root.join("target/e2e").join(&options.report);
     let text = json!({
         "kubernetes": world.binaries.kubernetes, "clusterApi": world.binaries.cluster_api,
         "startSeconds": start, "seconds": watch.seconds(), "scenarios": rows,
@@ -192,6 +208,46 @@ fn played(root: &Path, options: &Options) -> Result<ExitCode> {
         fs::remove_dir_all(folder.join("state")).context("removing the state")?;
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Runs everything: the lanes beside each other, each as a process in namespaces of its own; their reports become one.
+fn lanes(root: &Path) -> Result<ExitCode> {
+    let watch = Watch::start();
+    let folder = root.join("target/e2e");
+    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    let mut running = Vec::new();
+    for lane in 0..LANES {
+        let report = format!("report-lane-{lane}.json");
+        // What an earlier run left must not be taken for this one's.
+        let _ = fs::remove_file(folder.join(&report));
+        let names = SCENARIOS.iter().filter(|scenario| scenario.lane == lane).flat_map(|s| ["--only", s.name]);
+        let mut command = namespace::inside(names.chain(["--report", &report]))?;
+        running.push((report.clone(), command.spawn().with_context(|| format!("starting lane {lane}"))?));
+    }
+    let mut passed = true;
+    let mut rows: Vec<Value> = Vec::new();
+    let mut merged = json!({});
+    for (report, mut child) in running {
+        passed &= child.wait().with_context(|| report.clone())?.success();
+        let text = fs::read_to_string(folder.join(&report)).with_context(|| format!("{report}: the lane gave up"))?;
+        merged = serde_json::from_str(&text).with_context(|| report.clone())?;
+        rows.extend(merged["scenarios"].as_array().cloned().unwrap_or_default());
+    }
+    let place = |row: &Value| SCENARIOS.iter().position(|scenario| row["name"] == scenario.name);
+    rows.sort_by_key(place);
+    let count = rows.len();
+    merged["seconds"] = json!(watch.seconds());
+    merged["scenarios"] = json!(rows);
+    let report = folder.join("report.json");
+    fs::write(&report, format!("{merged:#}\n")).with_context(|| format!("writing {}", report.display()))?;
+    let outcome = if passed { "ok" } else { "FAILED" };
+    println!(
+        "{:<20} {outcome:<5} {:6.1} s  {count} rows in {LANES} lanes: {}",
+        "all",
+        watch.seconds(),
+        report.display()
+    );
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn told_logs(folder: &Path) {
@@ -266,7 +322,10 @@ mod tests {
 
     fn names(only: &[&str], all: bool) -> Result<Vec<&'static str>> {
         let only = only.iter().map(|name| (*name).to_owned()).collect();
-        Ok(chosen(&Options { only, all, keep: false })?.iter().map(|scenario| scenario.name).collect())
+        Ok(chosen(&Options { only, all, keep: false, report: String::new() })?
+            .iter()
+            .map(|scenario| scenario.name)
+            .collect())
     }
 
     #[test]
@@ -276,6 +335,15 @@ mod tests {
         assert_eq!(names(&[], true).unwrap().len(), SCENARIOS.len());
         let smoke = names(&[], false).unwrap();
         assert!(smoke.starts_with(&["init", "rights"]) && smoke.len() < SCENARIOS.len(), "{smoke:?}");
+    }
+
+    #[test]
+    fn a_row_runs_in_the_lane_of_what_it_builds_on() {
+        for scenario in SCENARIOS {
+            assert!(scenario.lane < LANES, "{}", scenario.name);
+            let apart = SCENARIOS.iter().find(|s| scenario.after.contains(&s.name) && s.lane != scenario.lane);
+            assert!(apart.is_none_or(|s| s.name == "init"), "{} is not beside what it needs", scenario.name);
+        }
     }
 
     #[test]

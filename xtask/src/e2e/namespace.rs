@@ -12,6 +12,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+use super::child::bound;
+
 /// Set in the process that is inside.
 const INSIDE: &str = "CAPMAAS_E2E_INSIDE";
 
@@ -22,15 +24,28 @@ pub(super) fn entered() -> bool {
 
 /// Replaces this process by one inside; returns only if that fails.
 pub(super) fn enter() -> Result<()> {
+    let mut command = unshare(Command::new("unshare"))?;
+    command.args(std::env::args_os().skip(1));
+    Err(command.exec()).context("unshare")
+}
+
+/// `cargo xtask e2e` with these flags, inside; it dies with this process.
+pub(super) fn inside<'f>(flags: impl IntoIterator<Item = &'f str>) -> Result<Command> {
+    let mut command = unshare(bound(Path::new("unshare")))?;
+    command.arg("e2e").args(flags);
+    Ok(command)
+}
+
+/// Completes a call of unshare with what makes this program run inside.
+fn unshare(mut command: Command) -> Result<Command> {
     let own = std::env::current_exe().context("this program")?;
-    let mut command = Command::new("unshare");
     command.args(["--mount", "--net"]);
     if fs::metadata("/proc/self").context("/proc/self")?.uid() != 0 {
         // Only root may make namespaces, or who is root in a user namespace of his own.
         command.arg("--map-root-user");
     }
-    command.arg("--").arg(own).args(std::env::args_os().skip(1)).env(INSIDE, "1");
-    Err(command.exec()).context("unshare")
+    command.arg("--").arg(own).env(INSIDE, "1");
+    Ok(command)
 }
 
 /// Makes the inside fit to live in: loopback is up, names are asked of `name_servers`.
