@@ -122,8 +122,7 @@ pub(super) fn moved(world: &mut World) -> Result<()> {
     let cluster = story();
     let size = Size { workers: 2, ..SIZE };
     let before = cluster.boxes(world)?;
-    let versions = |world: &World| anyhow::Ok((world.sim.writes()?, cluster.boxes(world)?));
-    let (writes, _) = versions(world)?;
+    let writes = world.sim.writes()?;
     let to = world.other_kubeconfig()?.display().to_string();
     world.plane.clusterctl(&["move", "-n", NAMESPACE, "--to-kubeconfig", &to], &[])?;
     let left = cluster.list(world, super::world::CLUSTER_KINDS)?;
@@ -131,7 +130,7 @@ pub(super) fn moved(world: &mut World) -> Result<()> {
     world.turn_over();
     cluster.available(world, size)?;
     cluster.named(world)?;
-    let (after, boxes) = versions(world)?;
+    let (after, boxes) = (world.sim.writes()?, cluster.boxes(world)?);
     ensure!(boxes == before, "{before:?} became {boxes:?}");
     ensure!(after == writes, "{} writes to MAAS for a move", after - writes);
     let blocked = cluster

@@ -76,6 +76,17 @@ fn as_go_leaves_it(world: &World, cluster: &UserCluster) -> Result<()> {
     Ok(())
 }
 
+/// A cluster of the Go provider with no controller, and what must stay as it is.
+fn inherited(world: &mut World, name: &str) -> Result<(UserCluster, BTreeSet<String>)> {
+    let cluster = UserCluster::apply(world, name, name, &generated(world, name, name, "", SIZE)?)?;
+    cluster.available(world, SIZE)?;
+    let before = facts(world, &cluster)?;
+    world.kill_controller();
+    as_go_leaves_it(world, &cluster)?;
+    world.turn_page()?;
+    Ok((cluster, before))
+}
+
 /// What must not change when the provider does.
 fn facts(world: &World, cluster: &UserCluster) -> Result<BTreeSet<String>> {
     let machines = cluster.list(world, "maasmachines")?;
@@ -156,13 +167,7 @@ fn told_of_webhooks(world: &World, cluster: &UserCluster) -> Result<()> {
 
 /// Our release with plain `kubectl apply` over what the Go provider had: nothing is redeployed or released.
 pub(super) fn by_apply(world: &mut World) -> Result<()> {
-    let manifest = generated(world, "heritage", "heritage", "", SIZE)?;
-    let cluster = UserCluster::apply(world, "heritage", "heritage", &manifest)?;
-    cluster.available(world, SIZE)?;
-    let before = facts(world, &cluster)?;
-    world.kill_controller();
-    as_go_leaves_it(world, &cluster)?;
-    world.turn_page()?;
+    let (cluster, before) = inherited(world, "heritage")?;
     let version = crate::dist::workspace_version();
     let components = world.plane.components(&version);
     let text = std::fs::read_to_string(&components).with_context(|| components.display().to_string())?;
@@ -191,13 +196,7 @@ pub(super) fn by_upgrade(world: &mut World) -> Result<()> {
 }
 
 fn upgraded(world: &mut World) -> Result<()> {
-    let manifest = generated(world, "elder", "elder", "", SIZE)?;
-    let cluster = UserCluster::apply(world, "elder", "elder", &manifest)?;
-    cluster.available(world, SIZE)?;
-    let before = facts(world, &cluster)?;
-    world.kill_controller();
-    as_go_leaves_it(world, &cluster)?;
-    world.turn_page()?;
+    let (cluster, before) = inherited(world, "elder")?;
     let version = crate::dist::workspace_version();
     let variables = [("MAAS_ENDPOINT", world.sim.endpoint.as_str()), ("MAAS_API_KEY", world.sim.api_key.as_str())];
     let to = format!("maas:{version}");

@@ -63,14 +63,11 @@ fn certificate(pair: &Pair) -> AuthInfo {
 
 /// Starts the API server of a cluster that `kubeadm init` founds, and keeps it among the clusters.
 pub(crate) async fn found(shared: &Arc<Shared>, endpoint: &str, cloud_init: &CloudInit) -> Result<()> {
-    let number = {
-        let mut clusters = shared.clusters();
-        ensure!(
-            !clusters.contains_key(endpoint),
-            "kubeadm init: a cluster answers at {endpoint} already, a second one would be founded"
-        );
-        shared.next_number(&mut clusters)
-    };
+    ensure!(
+        !shared.clusters().contains_key(endpoint),
+        "kubeadm init: a cluster answers at {endpoint} already, a second one would be founded"
+    );
+    let number = shared.next_number();
     let host = endpoint.rsplit_once(':').map_or(endpoint, |(host, _)| host);
     let folder = shared.settings.folder.join(format!("cluster-{number}"));
     let authority = Authority::delivered(cloud_init, "ca")?;

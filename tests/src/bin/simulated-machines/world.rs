@@ -49,7 +49,7 @@ impl Shared {
     }
 
     /// Counts clusters that were founded.
-    pub(crate) fn next_number(&self, _: &mut MutexGuard<'_, BTreeMap<String, Cluster>>) -> u64 {
+    pub(crate) fn next_number(&self) -> u64 {
         self.founded.fetch_add(1, Ordering::Relaxed)
     }
 
