@@ -30,9 +30,19 @@ impl Call {
     }
 
     /// Puts the id into the path.
-    pub(crate) fn id(mut self, id: impl ToString) -> Self {
-        self.path = self.operation.path_for(&id.to_string());
+    pub(crate) fn id(self, id: impl ToString) -> Self {
+        self.ids(&[id.to_string()])
+    }
+
+    /// Puts several ids into the path, in order.
+    pub(crate) fn ids(mut self, ids: &[String]) -> Self {
+        self.path = self.operation.path_for(ids);
         self
+    }
+
+    /// Adds parameters where MAAS reads them: the URL for GET and DELETE, else the body.
+    pub(crate) fn parameters(self, form: Form) -> Self {
+        if matches!(self.operation.method, Method::GET | Method::DELETE) { self.query(form) } else { self.form(form) }
     }
 
     /// Adds parameters to the URL.
@@ -75,6 +85,13 @@ impl Client {
         let reply = self.answer(&call).await?;
         serde_json::from_slice(&reply.body)
             .map_err(|fault| Error::decode(call.operation, reply.status, &reply.body, fault))
+    }
+
+    /// Sends and decodes; an empty answer reads as `null`, which `()` and options accept.
+    pub(crate) async fn typed<T: DeserializeOwned>(&self, call: Call) -> Result<T> {
+        let reply = self.answer(&call).await?;
+        let body: &[u8] = if reply.body.trim_ascii().is_empty() { b"null" } else { &reply.body };
+        serde_json::from_slice(body).map_err(|fault| Error::decode(call.operation, reply.status, body, fault))
     }
 
     /// Sends; the answer has nothing to say beyond success.

@@ -17,6 +17,7 @@ use crate::oauth::{Stamp, StampSource, SystemStamps};
 use crate::operation::CallClass;
 use crate::places::{PoolsClient, TagsClient, ZonesClient};
 use crate::region::{BootResourcesClient, EventsClient, UsersClient, VersionsClient};
+use crate::results::ResultsClient;
 use crate::transport::{BoxError, RequestBody, Transport, erase};
 use crate::wire::{self, Proxy};
 
@@ -241,6 +242,11 @@ impl Client {
     /// Images.
     pub fn boot_resources(&self) -> BootResourcesClient {
         BootResourcesClient(self.clone())
+    }
+
+    /// Script results: commissioning, tests, and the log of a deployment.
+    pub fn results(&self) -> ResultsClient {
+        ResultsClient(self.clone())
     }
 
     /// Version and capabilities.

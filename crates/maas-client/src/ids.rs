@@ -117,3 +117,12 @@ numeric_id!(
 numeric_id!(
     /// Number of an event; grows with time, though a late commit may appear below the highest seen.
     EventId, "event id");
+numeric_id!(
+    /// Number of a set of script results (`nodes/{system_id}/results/{id}/`).
+    ScriptSetNumber, "script set id");
+numeric_id!(
+    /// Number of one script result in a set.
+    ScriptResultId, "script result id");
+numeric_id!(
+    /// Number of a VLAN in the database (`vlans/{id}/`), which is not its VID; starts at 5001.
+    VlanId, "VLAN id");

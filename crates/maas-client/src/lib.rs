@@ -56,9 +56,13 @@
 //! }
 //! ```
 
+// mockall's types inside `service!` look like ours to this lint
+#![cfg_attr(any(test, feature = "mock"), allow(unreachable_pub))]
+
 mod base_url;
 mod call;
 mod client;
+mod define;
 mod dns;
 pub mod error;
 mod form;
@@ -72,6 +76,7 @@ mod oauth;
 pub mod operation;
 mod places;
 mod region;
+mod results;
 mod status;
 mod transport;
 mod wire;
@@ -86,11 +91,15 @@ pub use dns::{
 pub use dns::{MockDnsResources, MockDomains};
 pub use error::{ClockSkew, Disposition, Error, ErrorKind, Result};
 pub use ids::{
-    BootResourceId, DnsResourceId, DomainId, EventId, IdError, InterfaceId, PoolId, SubnetId, SystemId, ZoneId,
+    BootResourceId, DnsResourceId, DomainId, EventId, IdError, InterfaceId, PoolId, ScriptResultId, ScriptSetNumber,
+    SubnetId, SystemId, VlanId, ZoneId,
 };
 pub use key::{ApiKey, ApiKeyError};
 pub use limits::{Deadlines, RetryPolicy};
-pub use machine::{DiscoveredAddress, DomainRef, Interface, InterfaceLink, Machine, PoolRef, SubnetRef, ZoneRef};
+pub use machine::{
+    DiscoveredAddress, DomainRef, Interface, InterfaceLink, Machine, MachineAddress, PoolRef, SubnetRef, VlanRef,
+    ZoneRef,
+};
 pub use machine_requests::{
     AllocateRequest, DeployRequest, MachineFilter, PowerOffMode, ReleaseRequest, UpdateMachine,
 };
@@ -99,14 +108,21 @@ pub use machines::MockMachines;
 pub use machines::{Machines, MachinesClient};
 pub use oauth::{Stamp, StampSource, SystemStamps};
 pub use operation::{CallClass, Effect, Operation};
+pub use places::{
+    CreateTag, Pool, Pools, PoolsClient, Tag, TagChange, TagMembers, Tags, TagsClient, Zone, Zones, ZonesClient,
+};
 #[cfg(any(test, feature = "mock"))]
 pub use places::{MockPools, MockTags, MockZones};
-pub use places::{Pool, Pools, PoolsClient, Tag, Tags, TagsClient, Zone, Zones, ZonesClient};
 pub use region::{
     BootResource, BootResources, BootResourcesClient, Event, EventFilter, EventLevel, Events, EventsClient, User,
     Users, UsersClient, Version, Versions, VersionsClient,
 };
 #[cfg(any(test, feature = "mock"))]
 pub use region::{MockBootResources, MockEvents, MockUsers, MockVersions};
+#[cfg(any(test, feature = "mock"))]
+pub use results::MockResults;
+pub use results::{
+    ResultFilter, Results, ResultsClient, ScriptOutput, ScriptResult, ScriptSet, ScriptSetId, ScriptStatus, ScriptType,
+};
 pub use status::{MachineStatus, PowerState};
 pub use transport::{BoxError, NotSent, RequestBody, ResponseBody, Transport, erase};

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::ids::{DomainId, InterfaceId, PoolId, SubnetId, SystemId, ZoneId};
+use crate::ids::{DomainId, InterfaceId, PoolId, SubnetId, SystemId, VlanId, ZoneId};
 use crate::status::{MachineStatus, PowerState};
 
 /// MAAS writes `null` where it has nothing; missing and `null` both mean the default.
@@ -140,6 +140,51 @@ impl Machine {
         let linked: Vec<_> = boot.links.iter().filter_map(|link| link.ip_address).collect();
         if linked.is_empty() { boot.discovered.iter().filter_map(|seen| seen.ip_address).collect() } else { linked }
     }
+
+    /// Every address with what MAAS knows about where it is: configured ones first, then those seen by
+    /// MAAS's DHCP; each in the order of interfaces.
+    pub fn addresses(&self) -> impl Iterator<Item = MachineAddress<'_>> {
+        let linked = self.interface_set.iter().flat_map(|interface| {
+            interface.links.iter().filter_map(move |link| {
+                let (address, subnet) = (link.ip_address?, link.subnet.as_ref());
+                Some(MachineAddress { address, interface, subnet, discovered: false })
+            })
+        });
+        let seen = self.interface_set.iter().flat_map(|interface| {
+            interface.discovered.iter().filter_map(move |seen| {
+                let (address, subnet) = (seen.ip_address?, seen.subnet.as_ref());
+                Some(MachineAddress { address, interface, subnet, discovered: true })
+            })
+        });
+        linked.chain(seen)
+    }
+}
+
+/// An address of a machine and where it is: [`Machine::addresses`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MachineAddress<'a> {
+    /// Address.
+    pub address: IpAddr,
+    /// Interface that has it; name, tags and hardware address are there.
+    pub interface: &'a Interface,
+    /// Subnet it belongs to; none when MAAS does not know.
+    pub subnet: Option<&'a SubnetRef>,
+    /// Handed out by MAAS's DHCP instead of configured.
+    pub discovered: bool,
+}
+
+impl<'a> MachineAddress<'a> {
+    /// VLAN of the subnet, else of the interface.
+    pub fn vlan(&self) -> Option<&'a VlanRef> {
+        self.subnet.and_then(|subnet| subnet.vlan.as_ref()).or(self.interface.vlan.as_ref())
+    }
+
+    /// Name of the space; empty when there is none (MAAS then writes `undefined`, or nothing).
+    pub fn space(&self) -> &'a str {
+        let space = self.subnet.map_or("", |subnet| &subnet.space);
+        let space = if space.is_empty() { self.vlan().map_or("", |vlan| &vlan.space) } else { space };
+        if space == "undefined" { "" } else { space }
+    }
 }
 
 /// DNS domain as machine JSON shows it.
@@ -196,6 +241,14 @@ pub struct Interface {
     /// Tags of the interface.
     #[serde(deserialize_with = "null_default")]
     pub tags: Vec<String>,
+    /// Off interfaces are not configured on the deployed machine.
+    #[serde(deserialize_with = "null_default")]
+    pub enabled: bool,
+    /// VLAN it is connected to; none when disconnected.
+    pub vlan: Option<VlanRef>,
+    /// Names of the interfaces it is made of (bond, bridge, vlan).
+    #[serde(deserialize_with = "null_default")]
+    pub parents: Vec<String>,
     /// Configured addresses. One being probed is hidden until accepted.
     #[serde(deserialize_with = "null_default")]
     pub links: Vec<InterfaceLink>,
@@ -245,4 +298,33 @@ pub struct SubnetRef {
     /// e.g. `10.10.0.0/24`.
     #[serde(deserialize_with = "null_default")]
     pub cidr: String,
+    /// Name of the space; `undefined` or empty without one.
+    #[serde(deserialize_with = "null_default")]
+    pub space: String,
+    /// Gateway handed to machines.
+    #[serde(deserialize_with = "address")]
+    pub gateway_ip: Option<IpAddr>,
+    /// VLAN the subnet is on.
+    pub vlan: Option<VlanRef>,
+}
+
+/// VLAN as interfaces and subnets show it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VlanRef {
+    /// Number in the database.
+    #[serde(deserialize_with = "null_default")]
+    pub id: VlanId,
+    /// VID on the wire, 0 to 4094; 0 is untagged.
+    #[serde(deserialize_with = "null_default")]
+    pub vid: u16,
+    /// Name.
+    #[serde(deserialize_with = "null_default")]
+    pub name: String,
+    /// Name of the fabric.
+    #[serde(deserialize_with = "null_default")]
+    pub fabric: String,
+    /// Name of the space; `undefined` or empty without one.
+    #[serde(deserialize_with = "null_default")]
+    pub space: String,
 }

@@ -57,9 +57,12 @@ impl Operation {
         self.effect != Effect::Read
     }
 
-    pub(crate) fn path_for(&self, id: &str) -> String {
-        let id = percent_encoding::utf8_percent_encode(id, crate::form::UNRESERVED).to_string();
-        self.path.replacen("{}", &id, 1)
+    /// The path with these ids in place of its `{}`, in order.
+    pub(crate) fn path_for(&self, ids: &[String]) -> String {
+        ids.iter().fold(self.path.to_owned(), |path, id| {
+            let id = percent_encoding::utf8_percent_encode(id, crate::form::UNRESERVED).to_string();
+            path.replacen("{}", &id, 1)
+        })
     }
 }
 
@@ -131,6 +134,16 @@ operations! {
     POOLS_LIST = "resourcepools.list", GET "resourcepools/", Read, Read;
     /// `GET tags/`
     TAGS_LIST = "tags.list", GET "tags/", Read, Read;
+    /// `POST tags/`
+    TAGS_CREATE = "tags.create", POST "tags/", Write, Once;
+    /// `POST tags/{name}/?op=update_nodes`
+    TAG_UPDATE_NODES = "tag.update_nodes", POST "tags/{}/" ? "update_nodes", Write, Converging;
+    /// `GET nodes/{system_id}/results/`
+    RESULTS_LIST = "results.list", GET "nodes/{}/results/", List, Read;
+    /// `GET nodes/{system_id}/results/{id}/`
+    RESULTS_READ = "results.read", GET "nodes/{}/results/{}/", List, Read;
+    /// `DELETE nodes/{system_id}/results/{id}/`
+    RESULTS_DELETE = "results.delete", DELETE "nodes/{}/results/{}/", Write, Once;
     /// `GET boot-resources/`
     BOOT_RESOURCES_LIST = "boot-resources.list", GET "boot-resources/", List, Read;
     /// `GET version/`

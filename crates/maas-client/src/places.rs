@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Client;
 use crate::call::Call;
+use crate::define::{reply, request, service};
 use crate::error::Result;
-use crate::ids::{PoolId, ZoneId};
+use crate::ids::{PoolId, SystemId, ZoneId};
 use crate::machine::null_default;
 use crate::operation;
 
@@ -26,12 +27,51 @@ pub trait Pools: Send + Sync {
     async fn list(&self) -> Result<Vec<Pool>>;
 }
 
-/// Tags: `tags/`.
-#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
-#[async_trait]
-pub trait Tags: Send + Sync {
+service! {
+    /// Tags: `tags/`. With feature `mock` there is `MockTags`.
+    Tags by TagsClient;
+
     /// `GET tags/`.
-    async fn list(&self) -> Result<Vec<Tag>>;
+    fn list() -> Vec<Tag> = TAGS_LIST;
+
+    /// `POST tags/` (admin). A name that exists is `Validation` on `name`.
+    fn create(&request: CreateTag) -> Tag = TAGS_CREATE, request.form();
+
+    /// `POST tags/{name}/?op=update_nodes` (admin): gives the tag to machines and takes it from others, in
+    /// one call. Ids MAAS does not know are skipped without a word: compare the numbers it answers.
+    fn update_machines(&name: str, &change: TagMembers) -> TagChange = TAG_UPDATE_NODES [name], change.form();
+}
+
+request! {
+    /// Parameters of `POST tags/`.
+    CreateTag {
+        /// Name: letters, digits, `_`, `-`.
+        name: String,
+        /// Free text.
+        comment: Option<String>,
+        /// XPath over the hardware listing; MAAS then keeps the tag itself.
+        definition: Option<String>,
+        /// Kernel options a machine with the tag boots with.
+        kernel_opts: Option<String>,
+    }
+
+    /// Which machines get a tag and which lose it; at most 500 together in one call.
+    TagMembers {
+        /// Get it.
+        add: Vec<SystemId>,
+        /// Lose it.
+        remove: Vec<SystemId>,
+    }
+}
+
+reply! {
+    /// How many machines got and lost a tag.
+    TagChange {
+        /// Got it.
+        added: u64,
+        /// Lost it.
+        removed: u64,
+    }
 }
 
 /// An availability zone.
@@ -101,16 +141,5 @@ pub struct PoolsClient(pub(crate) Client);
 impl Pools for PoolsClient {
     async fn list(&self) -> Result<Vec<Pool>> {
         self.0.json(Call::new(&operation::POOLS_LIST)).await
-    }
-}
-
-/// [`Tags`] over HTTP; made by [`Client::tags`].
-#[derive(Clone, Debug)]
-pub struct TagsClient(pub(crate) Client);
-
-#[async_trait]
-impl Tags for TagsClient {
-    async fn list(&self) -> Result<Vec<Tag>> {
-        self.0.json(Call::new(&operation::TAGS_LIST)).await
     }
 }

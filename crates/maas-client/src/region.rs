@@ -162,6 +162,10 @@ pub struct EventFilter {
     pub ids: Vec<SystemId>,
     /// Host names.
     pub hostname: Vec<String>,
+    /// Hardware addresses of interfaces.
+    pub mac_address: Vec<String>,
+    /// Domains, by name.
+    pub domain: Vec<String>,
     /// Zone, by name (one value).
     pub zone: Option<String>,
     /// Token of an allocation.
@@ -183,6 +187,8 @@ impl EventFilter {
         let mut form = Form::default();
         form.all("id", &self.ids);
         form.all("hostname", &self.hostname);
+        form.all("mac_address", &self.mac_address);
+        form.all("domain", &self.domain);
         form.opt("zone", self.zone.as_ref());
         form.opt("agent_name", self.agent_name.as_ref());
         form.opt("owner", self.owner.as_ref());

@@ -142,6 +142,12 @@ const DECODED: &[&str] = &[
     "ownerdata/set-merge",
     "put/hostname",
     "lock/unlock",
+    "tags/create",
+    "tags/update-nodes-add",
+    "tags/update-nodes-remove",
+    "others/results",
+    "others/results-current",
+    "events/query-hostname",
 ];
 
 #[tokio::test]
@@ -166,6 +172,9 @@ async fn the_region_tells_about_itself() {
         EventFilter { ids: vec![id("wt67ch")], level: Some(EventLevel::Debug), limit: Some(3), ..Default::default() };
     let events = same!("events/query-node", |client| client.events().query(&filter));
     assert!(events.iter().all(|event| event.node == id("wt67ch")));
+    let filter = EventFilter { hostname: vec!["node01".into()], limit: Some(3), ..Default::default() };
+    let events = same!("events/query-hostname", |client| client.events().query(&filter));
+    assert!(events.iter().all(|event| event.hostname == "node01"));
 }
 
 #[tokio::test]
@@ -194,6 +203,19 @@ async fn machines_are_listed_and_read() {
     assert_eq!((boot.name.as_str(), boot.links[0].mode.as_str()), ("eth0", "auto"));
     assert_eq!(boot.links[0].subnet.as_ref().unwrap().cidr, "10.10.0.0/24");
     assert_eq!(BTreeSet::from_iter(boot.discovered[0].ip_address), ips(&["10.10.0.201"]));
+    let places: Vec<_> = machine
+        .addresses()
+        .map(|at| {
+            let subnet = at.subnet.unwrap();
+            let text =
+                (at.interface.name.as_str(), subnet.name.as_str(), at.vlan().unwrap().fabric.as_str(), at.space());
+            (at.address.to_string(), text, subnet.id, at.discovered)
+        })
+        .collect();
+    let at = ("eth0", "lab-net", "fabric-0", "lab-space");
+    let expected = [("10.10.0.251", false), ("10.10.0.201", true)];
+    assert_eq!(places, expected.map(|(ip, seen)| (ip.to_owned(), at, SubnetId(1), seen)));
+    assert_eq!((boot.tags.len(), boot.enabled, boot.vlan.as_ref().unwrap().id), (3, true, VlanId(5001)));
 
     let failed = same!("machine-status/releasing-failed", |client| client.machines().read(&id("f6mqx4")));
     assert_eq!((failed.status, failed.status_name.as_str()), (MachineStatus::FailedReleasing, "Releasing failed"));
@@ -267,6 +289,32 @@ async fn names_are_sent_as_recorded() {
     let new = CreateDnsResource { name: DnsName::new("noip", "lab.example").unwrap(), addresses: ips(&[]), ttl: None };
     let made = alike!("dnsresources/create-no-ip", |client| client.dns_resources().create(&new));
     assert_eq!((made.id, made.addresses()), (DnsResourceId(6), ips(&[])));
+}
+
+#[tokio::test]
+async fn tags_are_made_and_given_to_machines() {
+    let request = CreateTag { name: "newtag".into(), comment: Some("c".into()), ..Default::default() };
+    let tag = same!("tags/create", |client| client.tags().create(&request));
+    assert_eq!((tag.name.as_str(), tag.comment.as_str()), ("newtag", "c"));
+    let give = TagMembers { add: vec![id("wt67ch"), id("q7ykkc")], ..Default::default() };
+    let change = same!("tags/update-nodes-add", |client| client.tags().update_machines("newtag", &give));
+    assert_eq!(change, TagChange { added: 2, removed: 0 });
+    let take = TagMembers { add: vec![id("q7ykkc")], remove: vec![id("wt67ch")] };
+    let change = same!("tags/update-nodes-remove", |client| client.tags().update_machines("newtag", &take));
+    assert_eq!(change, TagChange { added: 1, removed: 1 });
+}
+
+#[tokio::test]
+async fn results_of_scripts_are_read_by_set() {
+    let all = same!("others/results", |client| client.results().list(&id("wt67ch"), &ResultFilter::default()));
+    assert_eq!((all.len(), all[0].id, all[0].type_name.as_str()), (1, ScriptSetNumber(53), "Commissioning"));
+    let set = same!("others/results-current", |client| client.results().read(
+        &id("wt67ch"),
+        &ScriptSetId::CurrentCommissioning,
+        &ResultFilter::default()
+    ));
+    assert_eq!((set.results.len(), set.status, set.system_id), (13, ScriptStatus::Passed, id("wt67ch")));
+    assert!(set.results.iter().all(|result| result.exit_status == Some(0) && result.output.is_empty()));
 }
 
 #[test]
