@@ -15,6 +15,9 @@ pub const MACHINE_DEPLOYED: &str = "MachineDeployed";
 pub const DNS_ATTACHED: &str = "DNSAttached";
 /// MaasMachine: its Node exists and bears our providerID.
 pub const NODE_TIED: &str = "NodeTied";
+/// MaasMachine: its operating system came up and joined the cluster as a Node (name in Cluster API's providers). False once that did
+/// not happen in time, or when MAAS reports a failure after the installation.
+pub const BOOTSTRAP_SUCCEEDED: &str = "BootstrapSucceeded";
 /// MaasCluster: the control plane's name exists in MAAS (name of the Go provider).
 pub const LOAD_BALANCER_READY: &str = "LoadBalancerReady";
 /// MaasCluster: the workload cluster's API server answers (name of the Go provider).
@@ -78,6 +81,35 @@ pub mod reason {
     pub const RELEASING: &str = "Releasing";
     /// Release is held back; the message says by what.
     pub const RELEASE_BLOCKED: &str = "ReleaseBlocked";
+    /// Release or erasing failed three times; the message says what MAAS said and what is done.
+    pub const RELEASE_FAILED: &str = "ReleaseFailed";
+    /// The machine was marked broken in MAAS by policy.
+    pub const MARKED_BROKEN: &str = "MarkedBroken";
+    /// The machine failed a deployment, and was tagged in MAAS by policy.
+    pub const TAGGED: &str = "Tagged";
+    /// The machine is off and is being powered on by policy.
+    pub const POWERING_ON: &str = "PoweringOn";
+    /// The machine was powered on by policy as often as allowed, and is off.
+    pub const POWER_LIMIT_REACHED: &str = "PowerLimitReached";
+    /// A machine that was deployed into memory lost power: its system is gone.
+    pub const IN_MEMORY_SYSTEM_LOST: &str = "InMemorySystemLost";
+
+    /// The machine joined the cluster.
+    pub const BOOTSTRAP_SUCCEEDED: &str = "BootstrapSucceeded";
+    /// The machine runs and has not joined yet.
+    pub const WAITING_FOR_BOOTSTRAP: &str = "WaitingForBootstrap";
+    /// The machine runs and did not join in time, or MAAS reports a failure after the installation.
+    pub const BOOTSTRAP_FAILED: &str = "BootstrapFailed";
+
+    /// A claim is recorded by an allocate that was answered.
+    pub const CLAIMED: &str = "Claimed";
+    /// MAAS took the order to release.
+    pub const RELEASE_STARTED: &str = "ReleaseStarted";
+    /// The control plane's name was written.
+    pub const DNS_PUBLISHED: &str = "DNSPublished";
+    /// The control plane's name was removed.
+    pub const DNS_REMOVED: &str = "DNSRemoved";
+
     /// The Node was not found yet.
     pub const WAITING_FOR_NODE: &str = "WaitingForNode";
     /// The Node bears another providerID.
@@ -144,6 +176,10 @@ pub mod reason {
             NOT_OURS,
             ADOPTION_REQUIRED,
             RELEASE_BLOCKED,
+            RELEASE_FAILED,
+            POWER_LIMIT_REACHED,
+            IN_MEMORY_SYSTEM_LOST,
+            BOOTSTRAP_FAILED,
             NODE_PROVIDER_ID_DIFFERS,
             LOAD_BALANCER_FAILED,
             DNS_DOMAIN_NOT_FOUND,

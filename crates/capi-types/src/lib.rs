@@ -46,6 +46,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod address_choice;
 pub mod conditions;
 pub mod convert;
 mod core_objects;
@@ -59,9 +60,11 @@ mod maasmachine;
 mod maasmachinetemplate;
 pub mod manifests;
 pub mod names;
+mod policies;
 mod provider_id;
 mod schemas;
 
+pub use address_choice::{AddressChoice, AddressFamily, Network, NotANetwork};
 pub use convert::convert;
 pub use core_objects::{CoreCluster, CoreMachine, CoreRef, ReadError, ReadErrorKind};
 pub use crds::{CRD_KINDS, crd_file_name, crd_yaml, crds};
@@ -81,6 +84,7 @@ pub use maasmachinetemplate::{
     TemplateMeta,
 };
 pub use manifests::parse_manifests;
+pub use policies::{Erase, FailedHostAction, FailedHostPolicy, PowerPolicy, ReleasePolicy, WhenOff, WhenReleaseFails};
 pub use provider_id::{IdError, IdErrorKind, ProviderId, SystemId};
 
 /// The user's example: one control plane, one worker, written for Cluster API v1alpha3 (2021). Input of the sandbox by default.

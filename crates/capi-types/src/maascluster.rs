@@ -6,9 +6,11 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::address_choice::AddressChoice;
 use crate::endpoint::{ApiEndpoint, ControlPlaneEndpointMode};
 use crate::failure_domain::FailureDomains;
 use crate::names::MANAGED_BY_ANNOTATION;
+use crate::policies::FailedHostPolicy;
 
 /// What the user wants of a cluster on MAAS.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -53,6 +55,18 @@ pub struct MaasClusterSpec {
     /// moves between the machines (kube-vip), given in controlPlaneEndpoint. External: whoever sets Cluster.spec.controlPlaneEndpoint.
     #[serde(default)]
     pub control_plane_endpoint_mode: ControlPlaneEndpointMode,
+    /// Which address of each control-plane machine goes into the DNS name (mode MaasDNS). Not given: the boot interface's first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control_plane_address: Option<AddressChoice>,
+    /// What is done about machines that fail deployments again and again. Not given: they go back to the pool, and this cluster avoids
+    /// them for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_hosts: Option<FailedHostPolicy>,
+    /// Seconds after its deployment in which a machine must have joined as a Node; after that condition BootstrapSucceeded says that it
+    /// did not. Not given: 1200.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 60, max = 86400))]
+    pub node_startup_timeout_seconds: Option<i32>,
     /// MAAS zones to spread the control plane over. None given: none are published.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), inner(length(min = 1, max = 256)))]

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::maascluster::InitializationStatus;
+use crate::policies::{PowerPolicy, ReleasePolicy};
 use crate::provider_id::{IdError, ProviderId};
 
 /// What kind of machine is wanted, and which one was claimed.
@@ -97,6 +98,12 @@ pub struct MaasMachineSpec {
     /// Deploy the image into memory; the disks stay as they are (MAAS 3.5.10, 3.6.3, 3.7.1 or later).
     #[serde(default)]
     pub deploy_in_memory: bool,
+    /// What is done about the machine when it is off. Not given: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power: Option<PowerPolicy>,
+    /// How the machine is given back. Not given: as MAAS is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleasePolicy>,
     /// LXD virtual machines, a feature of the Go provider. Not acted upon: `enabled` blocks the machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lxd: Option<LxdMachine>,
@@ -170,6 +177,10 @@ pub struct MaasMachineStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::lenient::list")]
     #[schemars(length(max = 256))]
     pub addresses: Vec<MachineAddress>,
+    /// When the machine was powered on by the provider within the last hour (spec.power); an entry is written before it is done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::lenient::list")]
+    #[schemars(schema_with = "crate::schemas::times")]
+    pub powered_on: Vec<Time>,
     /// Conditions; Ready sums up the others.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::lenient::list")]
     #[schemars(schema_with = "crate::schemas::conditions")]

@@ -57,6 +57,8 @@ pub const TOPOLOGY_DRY_RUN_ANNOTATION: &str = "topology.cluster.x-k8s.io/dry-run
 pub const CLAIM_ANNOTATION: &str = "maas.infrastructure.cluster.x-k8s.io/claim";
 /// Our annotation on a MaasMachine, set by a person: let go of the machine with this system id without releasing it.
 pub const ABANDON_ANNOTATION: &str = "maas.infrastructure.cluster.x-k8s.io/abandon";
+/// Our annotation on a MaasCluster: the machines that failed deployments for it, as JSON.
+pub const FAILED_HOSTS_ANNOTATION: &str = "maas.infrastructure.cluster.x-k8s.io/failed-hosts";
 /// Our annotation on a MaasCluster: the address set last written under its name.
 pub const PUBLISHED_ANNOTATION: &str = "maas.infrastructure.cluster.x-k8s.io/published";
 

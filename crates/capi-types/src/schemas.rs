@@ -38,3 +38,8 @@ pub(crate) fn capacity(_: &mut SchemaGenerator) -> Schema {
         }
     })
 }
+
+/// Schema of a short list of times.
+pub(crate) fn times(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "maxItems": 16, "items": { "type": "string", "format": "date-time" } })
+}
