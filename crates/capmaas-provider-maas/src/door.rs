@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use async_trait::async_trait;
-use capi_types::SystemId;
+use capi_types::{Erase, SystemId};
 use capmaas_reconcile::host::{Holder, HostView};
 use capmaas_reconcile::names::{DnsName, Token};
 use capmaas_reconcile::provider::{
-    ClaimOrder, DeployOrder, Fault, Marks, Proof, Provider, PublishOrder, Recorded, Refusal, ReleaseOrder, Verdict,
+    ClaimOrder, DeployOrder, Fault, Marks, Proof, Provider, PublishOrder, QuarantineOrder, Recorded, Refusal,
+    ReleaseOrder, Verdict,
 };
-use maas_client::{AllocateRequest, DeployRequest, Error, ErrorKind, Machine, MachineFilter, ReleaseRequest};
+use maas_client::{
+    AllocateRequest, CreateTag, DeployRequest, Error, ErrorKind, Machine, MachineFilter, ReleaseRequest, TagMembers,
+};
 
 use crate::fault::{Doing, fault, rejected, words};
 use crate::region::{MaasRegion, dns_name};
@@ -70,6 +73,37 @@ impl MaasRegion {
             "spec.image {image}: MAAS has no such image for {architecture}; import or upload it in MAAS, or name another one. {there}"
         );
         rejected(Refusal::Invalid, message)
+    }
+
+    /// Gives a machine a tag, and makes the tag when MAAS has none of that name.
+    async fn tag(&self, id: &maas_client::SystemId, tag: &str, comment: &str) -> Result<HostView, Fault> {
+        let _leave = self.lanes.any().await;
+        let tags = &self.services.tags;
+        let change = TagMembers { add: vec![id.clone()], ..Default::default() };
+        let tagged = match tags.update_machines(tag, &change).await {
+            Err(error) if error.is_not_found() => {
+                let request =
+                    CreateTag { name: tag.to_owned(), comment: Some(comment.to_owned()), ..Default::default() };
+                match tags.create(&request).await {
+                    Ok(_) => tags.update_machines(tag, &change).await,
+                    Err(error) => Err(error),
+                }
+            }
+            answer => answer,
+        };
+        tagged.map_err(|error| match fault(Doing::Tag, &error) {
+            Fault::Rejected { why: Refusal::Permission, .. } => rejected(
+                Refusal::Permission,
+                format!("MAAS user {} may not tag machines: give it administrator rights in MAAS", self.user),
+            ),
+            other => other,
+        })?;
+        let machine = self.services.machines.read(id).await.map_err(|e| match fault(Doing::Read, &e) {
+            // The tag is written; how the machine looks now has to be read again.
+            Fault::Unavailable { message } => Fault::Ambiguous { message },
+            other => other,
+        })?;
+        self.written(Doing::Tag, &machine)
     }
 
     fn dns_fault(&self, name: &DnsName, error: &maas_dns::Error) -> Fault {
@@ -248,7 +282,12 @@ impl Provider for MaasRegion {
 
     async fn release(&self, proof: Proof, order: &ReleaseOrder) -> Result<HostView, Fault> {
         let id = maas_id(proof.host())?;
-        let request = ReleaseRequest { comment: Some(order.comment.clone()), ..Default::default() };
+        let request = ReleaseRequest {
+            comment: Some(order.comment.clone()),
+            erase: order.erase != Erase::MaasDefault,
+            secure_erase: matches!(order.erase, Erase::Secure | Erase::SecureOrQuick),
+            quick_erase: matches!(order.erase, Erase::Quick | Erase::SecureOrQuick),
+        };
         let answer = {
             let _leave = self.lanes.power().await;
             self.services.machines.release(&id, &request).await
@@ -256,6 +295,39 @@ impl Provider for MaasRegion {
         match answer {
             Ok(machine) => self.written(Doing::Release, &machine),
             Err(error) => Err(self.refused(Doing::Release, &id, error).await),
+        }
+    }
+
+    async fn power_on(&self, proof: Proof, comment: &str) -> Result<HostView, Fault> {
+        let id = maas_id(proof.host())?;
+        let answer = {
+            let _leave = self.lanes.power().await;
+            self.services.machines.power_on(&id, Some(comment.to_owned())).await
+        };
+        match answer {
+            Ok(Some(machine)) => self.written(Doing::Power, &machine),
+            Ok(None) => Err(Fault::Rejected {
+                why: Refusal::WrongState,
+                message: format!("{}: MAAS can't control the power of this machine", Doing::Power.as_str()),
+            }),
+            Err(error) => Err(self.refused(Doing::Power, &id, error).await),
+        }
+    }
+
+    async fn quarantine(&self, proof: Proof, order: &QuarantineOrder) -> Result<HostView, Fault> {
+        let id = maas_id(proof.host())?;
+        match order {
+            QuarantineOrder::Broken { comment } => {
+                let answer = {
+                    let _leave = self.lanes.power().await;
+                    self.services.machines.mark_broken(&id, Some(comment.clone())).await
+                };
+                match answer {
+                    Ok(machine) => self.written(Doing::Break, &machine),
+                    Err(error) => Err(self.refused(Doing::Break, &id, error).await),
+                }
+            }
+            QuarantineOrder::Tag { tag, comment } => self.tag(&id, tag, comment).await,
         }
     }
 

@@ -30,6 +30,12 @@ pub enum Doing {
     Deploy,
     /// Releasing.
     Release,
+    /// Powering on.
+    Power,
+    /// Marking broken.
+    Break,
+    /// Tagging.
+    Tag,
     /// Changing a DNS name.
     Name,
 }
@@ -43,6 +49,9 @@ impl Doing {
             Self::Mark => "annotating the machine",
             Self::Deploy => "deploying the machine",
             Self::Release => "releasing the machine",
+            Self::Power => "powering the machine on",
+            Self::Break => "marking the machine broken",
+            Self::Tag => "tagging the machine",
             Self::Name => "writing the DNS name",
         }
     }

@@ -1,5 +1,7 @@
 //! One MAAS and one key: connecting, and the reads.
 
+mod story;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -11,8 +13,8 @@ use capmaas_reconcile::provider::{Fault, Refusal};
 use capmaas_reconcile::stores::{Fact, PoolSight, RegionFacts};
 use jiff::Timestamp;
 use maas_client::{
-    Client, DnsResources, Domains, Error, ErrorKind, Machine, MachineFilter, MachineStatus, Machines, PowerState,
-    Users, Versions, Zones,
+    Client, DnsResources, Domains, Error, ErrorKind, Events, Machine, MachineFilter, MachineStatus, Machines,
+    PowerState, Results, Tags, Users, Versions, Zones,
 };
 
 use crate::fault::{Doing, fault, rejected, short, words};
@@ -35,6 +37,12 @@ pub struct Services {
     pub users: Arc<dyn Users>,
     /// `version/`
     pub versions: Arc<dyn Versions>,
+    /// `events/`
+    pub events: Arc<dyn Events>,
+    /// `nodes/{system_id}/results/`
+    pub results: Arc<dyn Results>,
+    /// `tags/`
+    pub tags: Arc<dyn Tags>,
 }
 
 impl From<Client> for Services {
@@ -46,6 +54,9 @@ impl From<Client> for Services {
             zones: Arc::new(client.zones()),
             users: Arc::new(client.users()),
             versions: Arc::new(client.version()),
+            events: Arc::new(client.events()),
+            results: Arc::new(client.results()),
+            tags: Arc::new(client.tags()),
         }
     }
 }
@@ -170,6 +181,9 @@ impl MaasRegion {
                 self.expecting(&filter, expected, sent).await
             }
             Query::Token(token) => self.token(token, sent, asked).await,
+            Query::Story(id) => self.story(id).await,
+            Query::Unmarked => self.unmarked(sent).await,
+            Query::Whose { strays, tokens } => self.whose(strays, tokens, asked).await,
             Query::Pool(constraints) => self.pool(constraints, sent).await,
             Query::Hardware(constraints) => self.hardware(constraints).await,
             Query::Name(name) => self.name(name, sent).await,

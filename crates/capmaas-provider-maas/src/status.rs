@@ -1,9 +1,10 @@
 //! MAAS's machine JSON in reconcile's terms.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use capi_types::IdError;
-use capmaas_reconcile::host::{Hardware, Holder, HostPhase, HostView, Power};
+use capmaas_reconcile::host::{Attachment, Hardware, Holder, HostPhase, HostView, Power};
 use capmaas_reconcile::names::Token;
 use maas_client::{Interface, Machine, MachineStatus, PowerState};
 
@@ -94,6 +95,9 @@ pub fn host_view(machine: &Machine, user: &str) -> Result<HostView, ViewError> {
         cpu: machine.cpu_count,
         memory_mib: machine.memory,
         addresses: addresses(machine),
+        attachments: attachments(machine),
+        tags: machine.tag_names.clone(),
+        in_memory: machine.ephemeral_deploy,
     })
 }
 
@@ -144,6 +148,21 @@ fn addresses(machine: &Machine) -> Vec<IpAddr> {
         }
     }
     all
+}
+
+/// Where each configured address sits.
+fn attachments(machine: &Machine) -> BTreeMap<IpAddr, Attachment> {
+    let interfaces = machine.boot_interface.iter().chain(&machine.interface_set);
+    let links = interfaces.flat_map(|interface| interface.links.iter().map(move |link| (interface, link)));
+    let placed = links.filter_map(|(interface, link)| {
+        let attachment = Attachment {
+            interface: interface.name.clone(),
+            tags: interface.tags.iter().cloned().collect::<BTreeSet<_>>(),
+            subnet: link.subnet.as_ref().map(|subnet| subnet.name.clone()).unwrap_or_default(),
+        };
+        Some((link.ip_address?, attachment))
+    });
+    placed.collect()
 }
 
 #[cfg(test)]

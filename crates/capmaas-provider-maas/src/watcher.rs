@@ -30,6 +30,10 @@ pub struct Periods {
     pub sweep: SignedDuration,
     /// Machines under a token whose claim had no clear answer.
     pub token: SignedDuration,
+    /// What befell a machine that is in trouble.
+    pub story: SignedDuration,
+    /// Machines that are Allocated to our user without marks; also how long one must be so before it is asked whose it is.
+    pub unmarked: SignedDuration,
     /// Free machines, per distinct set of constraints.
     pub pool: SignedDuration,
     /// Machines that match constraints, whoever holds them, per distinct set: machines are bought and scrapped seldom, and such a
@@ -51,6 +55,8 @@ impl Default for Periods {
             lost: seconds(30),
             sweep: seconds(600),
             token: seconds(5),
+            story: seconds(60),
+            unmarked: seconds(120),
             pool: seconds(15),
             hardware: seconds(3600),
             name: seconds(60),
@@ -62,8 +68,9 @@ impl Default for Periods {
 
 impl Periods {
     fn longest(&self) -> SignedDuration {
-        let Self { in_flight, lost, sweep, token, pool, hardware, name, domains, zones } = *self;
-        [in_flight, lost, sweep, token, pool, hardware, name, domains, zones].into_iter().max().unwrap_or(sweep)
+        let Self { in_flight, lost, sweep, token, story, unmarked, pool, hardware, name, domains, zones } = *self;
+        let all = [in_flight, lost, sweep, token, story, unmarked, pool, hardware, name, domains, zones];
+        all.into_iter().max().unwrap_or(sweep)
     }
 }
 
@@ -86,6 +93,17 @@ pub enum Query {
     Sweep(BTreeSet<SystemId>),
     /// Machines allocated under a token.
     Token(Token),
+    /// What befell a machine: its latest error events, and the end of its installation's log.
+    Story(SystemId),
+    /// Machines that are Allocated to our user without marks.
+    Unmarked,
+    /// Under which of these claims each of these machines was allocated.
+    Whose {
+        /// Machines that look lost.
+        strays: BTreeSet<SystemId>,
+        /// All claims that are recorded.
+        tokens: BTreeSet<Token>,
+    },
     /// Ready machines that satisfy constraints.
     Pool(Constraints),
     /// Machines that satisfy constraints, whoever holds them.
@@ -115,6 +133,9 @@ enum Slot {
     Lost,
     Sweep,
     Token(Token),
+    Story(SystemId),
+    Unmarked,
+    Whose,
     Pool(Constraints),
     Hardware(Constraints),
     Name(DnsName),
@@ -130,6 +151,9 @@ impl Query {
             Self::Lost { .. } => Slot::Lost,
             Self::Sweep(_) => Slot::Sweep,
             Self::Token(token) => Slot::Token(token.clone()),
+            Self::Story(id) => Slot::Story(id.clone()),
+            Self::Unmarked => Slot::Unmarked,
+            Self::Whose { .. } => Slot::Whose,
             Self::Pool(constraints) => Slot::Pool(constraints.clone()),
             Self::Hardware(constraints) => Slot::Hardware(constraints.clone()),
             Self::Name(name) => Slot::Name(name.clone()),
@@ -177,6 +201,14 @@ impl Watcher {
                 Topic::Token(token) => {
                     let missing = !stores.tokens.contains_key(token);
                     draft.single(Query::Token(token.clone()), missing, p.token);
+                }
+                Topic::Story(id) => {
+                    let missing = !stores.stories.contains_key(id);
+                    draft.single(Query::Story(id.clone()), missing, p.story);
+                }
+                Topic::Strays => {
+                    draft.single(Query::Unmarked, false, p.unmarked);
+                    self.due_whose(&mut draft, stores);
                 }
                 Topic::Pool(constraints) => {
                     let missing = !stores.pools.contains_key(constraints);
@@ -265,6 +297,25 @@ impl Watcher {
             if draft.reached(at) {
                 draft.batches(&all, Query::Sweep);
             }
+        }
+    }
+
+    /// Machines that have looked lost for a while, and whether some claim of ours knows them: asked once, and seldom again.
+    fn due_whose(&self, draft: &mut Draft<'_>, stores: &Stores) {
+        let taken: BTreeSet<_> = stores.reserved().map(|(_, id)| id).collect();
+        let mut strays = BTreeSet::new();
+        for (id, stray) in &stores.strays {
+            let at = match &stray.asked {
+                None => stray.since + self.periods.unmarked,
+                Some((asked, _)) => *asked + self.periods.sweep,
+            };
+            if !taken.contains(id) && draft.reached(at) {
+                strays.insert(id.clone());
+            }
+        }
+        let tokens: BTreeSet<_> = stores.claims().collect();
+        if !strays.is_empty() && !tokens.is_empty() {
+            draft.single(Query::Whose { strays, tokens }, true, self.periods.sweep);
         }
     }
 

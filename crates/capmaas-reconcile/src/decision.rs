@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
+use capi_types::conditions::reason;
 use capi_types::{MaasClusterStatus, MaasMachineStatus, MaasMachineTemplateStatus, ProviderId, SystemId};
 
-use crate::names::DnsName;
-use crate::names::{ObjectName, Token};
-use crate::provider::{ClaimOrder, DeployOrder, Marks, PublishOrder, ReleaseOrder};
+use jiff::Timestamp;
+
+use crate::failed_hosts::FailedHosts;
+use crate::names::{DnsName, ObjectName, Token};
+use crate::provider::{ClaimOrder, DeployOrder, Marks, PublishOrder, QuarantineOrder, ReleaseOrder};
 use crate::topic::Wake;
 
 /// What a plan says should happen next.
@@ -86,6 +89,26 @@ pub enum Step {
         /// How.
         order: ReleaseOrder,
     },
+    /// Power a host on.
+    Power {
+        /// The host.
+        host: SystemId,
+        /// The claim.
+        token: Token,
+        /// What MAAS shows in the machine's event log.
+        comment: String,
+        /// Under which time `status.poweredOn` has it.
+        noted: Timestamp,
+    },
+    /// Keep a host from being claimed again.
+    Quarantine {
+        /// The host.
+        host: SystemId,
+        /// The claim.
+        token: Token,
+        /// How.
+        order: QuarantineOrder,
+    },
     /// Make the control plane's name resolve to a set.
     Publish(PublishOrder),
     /// Remove the control plane's name.
@@ -103,10 +126,14 @@ pub enum Intent {
     Finalizer,
     /// Finalizer, claim token and block-move, in one patch (design rule 5.1).
     Claim(Token),
+    /// Finalizer and claim token of a machine that the spec names already: nothing is under way that a move could lose.
+    Own(Token),
     /// Remove block-move: nothing is under way.
     UnblockMove,
     /// The addresses that the name is about to have from us (the "last applied" note).
     Published(BTreeSet<IpAddr>),
+    /// The hosts that failed deployments for the cluster.
+    FailedHosts(FailedHosts),
 }
 
 /// What to write into an object's spec.
@@ -155,6 +182,10 @@ pub enum StepKind {
     Deploy,
     /// [`Step::Release`]
     Release,
+    /// [`Step::Power`]
+    Power,
+    /// [`Step::Quarantine`]
+    Quarantine,
     /// [`Step::Publish`]
     Publish,
     /// [`Step::Unpublish`]
@@ -177,6 +208,43 @@ impl Step {
         matches!(self, Self::Record(_) | Self::WriteSpec(_) | Self::DropFinalizer)
     }
 
+    /// What to tell the people who watch once it is done: every step that changed something outside of the object.
+    pub fn done(&self) -> Option<Note> {
+        let note = |reason: &str, message: String| Some(Note { warning: false, reason: reason.to_owned(), message });
+        match self {
+            Self::Claim(order) => note(reason::CLAIMED, format!("MAAS allocated machine {}", order.host)),
+            Self::Deploy { host, order, .. } => {
+                note(reason::MACHINE_DEPLOY_STARTED, format!("MAAS deploys {} on machine {host}", order.image))
+            }
+            Self::Release { host, order, .. } => {
+                note(reason::RELEASE_STARTED, format!("MAAS releases machine {host}: {}", order.comment))
+            }
+            Self::Power { host, comment, .. } => {
+                note(reason::POWERING_ON, format!("machine {host} is powered on: {comment}"))
+            }
+            Self::Quarantine { host, order: QuarantineOrder::Broken { comment }, .. } => Some(Note {
+                warning: true,
+                reason: reason::MARKED_BROKEN.to_owned(),
+                message: format!("machine {host} is marked broken in MAAS: {comment}"),
+            }),
+            Self::Quarantine { host, order: QuarantineOrder::Tag { tag, comment }, .. } => Some(Note {
+                warning: true,
+                reason: reason::TAGGED.to_owned(),
+                message: format!("machine {host} has tag {tag} now: {comment}"),
+            }),
+            Self::Publish(order) => {
+                let addresses: Vec<_> = order.addresses.iter().map(ToString::to_string).collect();
+                let addresses = if addresses.is_empty() { "no address".to_owned() } else { addresses.join(", ") };
+                note(reason::DNS_PUBLISHED, format!("{} resolves to {addresses}", order.name))
+            }
+            Self::Unpublish(name) => note(reason::DNS_REMOVED, format!("{name} is removed from MAAS")),
+            Self::TieNode(tie) => {
+                note(reason::NODE_TIED, format!("Node {} has providerID {} now", tie.node, tie.provider_id))
+            }
+            Self::Record(_) | Self::WriteSpec(_) | Self::Mark { .. } | Self::DropFinalizer => None,
+        }
+    }
+
     /// Its kind.
     pub fn kind(&self) -> StepKind {
         match self {
@@ -186,6 +254,8 @@ impl Step {
             Self::Mark { .. } => StepKind::Mark,
             Self::Deploy { .. } => StepKind::Deploy,
             Self::Release { .. } => StepKind::Release,
+            Self::Power { .. } => StepKind::Power,
+            Self::Quarantine { .. } => StepKind::Quarantine,
             Self::Publish(_) => StepKind::Publish,
             Self::Unpublish(_) => StepKind::Unpublish,
             Self::TieNode(_) => StepKind::TieNode,

@@ -1,8 +1,10 @@
 //! What the metal looks like from above: one host, as a provider reports it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use capi_types::SystemId;
+use jiff::Timestamp;
 
 use crate::names::Token;
 
@@ -67,6 +69,26 @@ pub struct Hardware {
     pub memory_mib: u64,
 }
 
+/// Where an address of a host sits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Attachment {
+    /// Name of the network interface.
+    pub interface: String,
+    /// The interface's tags.
+    pub tags: BTreeSet<String>,
+    /// Name of the subnet.
+    pub subnet: String,
+}
+
+/// What MAAS tells of what befell a host: read when somebody needs to know why.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Story {
+    /// The latest error events, newest first, each with its time.
+    pub errors: Vec<(Timestamp, String)>,
+    /// The end of the installation's log; empty when there is none.
+    pub log_tail: String,
+}
+
 /// One host.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostView {
@@ -98,6 +120,12 @@ pub struct HostView {
     pub memory_mib: u64,
     /// Addresses, the boot interface's first.
     pub addresses: Vec<IpAddr>,
+    /// Where they sit, as far as the provider knows.
+    pub attachments: BTreeMap<IpAddr, Attachment>,
+    /// Its tags.
+    pub tags: BTreeSet<String>,
+    /// Its system runs from memory: a power cycle loses it.
+    pub in_memory: bool,
 }
 
 impl HostView {

@@ -117,6 +117,7 @@
 //! ```
 
 pub mod decision;
+pub mod failed_hosts;
 pub mod fleet;
 pub mod host;
 pub mod model;

@@ -14,10 +14,11 @@ use capi_types::SystemId;
 use jiff::Timestamp;
 
 use crate::fleet::Seq;
-use crate::host::{Hardware, Holder, HostPhase, HostView, Power};
+use crate::host::{Hardware, Holder, HostPhase, HostView, Power, Story};
 use crate::names::{Constraints, DnsName, Token};
 use crate::provider::{
-    ClaimOrder, DeployOrder, Fault, Marks, Proof, Provider, PublishOrder, Recorded, Refusal, ReleaseOrder, Verdict,
+    ClaimOrder, DeployOrder, Fault, Marks, Proof, Provider, PublishOrder, QuarantineOrder, Recorded, Refusal,
+    ReleaseOrder, Verdict,
 };
 use crate::stores::{Fact, PoolSight, Region, RegionFacts};
 use crate::topic::Topic;
@@ -42,6 +43,9 @@ pub fn host(id: &str, hostname: &str) -> HostView {
         cpu: 8,
         memory_mib: 16384,
         addresses: Vec::new(),
+        attachments: BTreeMap::new(),
+        tags: BTreeSet::new(),
+        in_memory: false,
     }
 }
 
@@ -226,6 +230,20 @@ impl ModelFleet {
                 vec![Fact::Region(Region::Up(facts))]
             }
             Topic::Host(id) => vec![world.hosts.get(id).map_or(Fact::HostGone(id.clone(), sent), seen)],
+            Topic::Story(id) => {
+                let error = world.hosts.get(id).map(|metal| metal.view.error.clone()).filter(|error| !error.is_empty());
+                let story =
+                    Story { errors: error.map(|error| (now, error)).into_iter().collect(), log_tail: String::new() };
+                vec![Fact::Story(id.clone(), Box::new(story))]
+            }
+            Topic::Strays => {
+                let lost =
+                    |metal: &&Metal| metal.view.phase == HostPhase::Claimed && metal.view.holder == Holder::Us(None);
+                let lost: Vec<_> = world.hosts.values().filter(lost).collect();
+                let ids = lost.iter().map(|metal| metal.view.id.clone()).collect();
+                let whose = lost.iter().map(|metal| (metal.view.id.clone(), metal.agent.clone())).collect();
+                lost.into_iter().map(seen).chain([Fact::Unmarked(ids), Fact::Whose(whose, now)]).collect()
+            }
             Topic::Token(token) => {
                 let hits: Vec<_> = world.hosts.values().filter(|metal| metal.agent.as_ref() == Some(token)).collect();
                 let ids = hits.iter().map(|metal| metal.view.id.clone()).collect();
@@ -413,6 +431,36 @@ impl Provider for ModelFleet {
             }
             metal.is(HostPhase::Releasing, "Releasing");
             metal.agent = None;
+            Ok(metal.view.clone())
+        })
+    }
+
+    async fn power_on(&self, proof: Proof, _: &str) -> Result<HostView, Fault> {
+        self.world().write(|world| {
+            let metal = world.held(&proof, "power on")?;
+            metal.view.power = Power::On;
+            Ok(metal.view.clone())
+        })
+    }
+
+    async fn quarantine(&self, proof: Proof, order: &QuarantineOrder) -> Result<HostView, Fault> {
+        self.world().write(|world| {
+            let metal = world.held(&proof, "quarantine")?;
+            match order {
+                QuarantineOrder::Broken { comment } => {
+                    // What runs stays owned, so that it can be powered off.
+                    let running = metal.view.power == Power::On;
+                    metal.is(HostPhase::Broken, "Broken");
+                    metal.view.error.clone_from(comment);
+                    metal.agent = None;
+                    if !running {
+                        metal.view.holder = Holder::Nobody;
+                    }
+                }
+                QuarantineOrder::Tag { tag, .. } => {
+                    metal.view.tags.insert(tag.clone());
+                }
+            }
             Ok(metal.view.clone())
         })
     }

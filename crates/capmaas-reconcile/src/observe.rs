@@ -4,18 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use capi_types::names::{CLUSTER_NAME_LABEL, CONTROL_PLANE_LABEL, PUBLISHED_ANNOTATION};
+use capi_types::names::{CLUSTER_NAME_LABEL, CONTROL_PLANE_LABEL, FAILED_HOSTS_ANNOTATION, PUBLISHED_ANNOTATION};
 use capi_types::{
-    ControlPlaneEndpointMode, CoreCluster, CoreMachine, MaasCluster, MaasMachine, MaasMachineSpec, MaasMachineTemplate,
-    SystemId,
+    AddressChoice, AddressFamily, ControlPlaneEndpointMode, CoreCluster, CoreMachine, MaasCluster, MaasMachine,
+    MaasMachineSpec, MaasMachineTemplate, Network, SystemId,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use crate::failed_hosts::FailedHosts;
 use crate::fleet::HostSight;
-use crate::host::{Hardware, HostPhase, HostView};
-use crate::names::{Constraints, DnsName, Key, Kind, ObjectName};
+use crate::host::{Attachment, Hardware, HostPhase, HostView, Story};
+use crate::names::{Constraints, DnsName, Key, Kind, ObjectName, Token};
 use crate::record::Record;
-use crate::stores::{BadHost, Memory, NameSight, NodesSight, Region, Stores, TokenSight, cluster_of_infra};
+use crate::stores::{Memory, NameSight, NodesSight, Region, Stores, TokenSight, cluster_of_infra};
 
 /// What the plan of a MaasMachine sees.
 #[derive(Debug)]
@@ -42,8 +43,12 @@ pub struct MachineSeen<'a> {
     pub constraints: Constraints,
     /// Free hosts that match and that no other machine is about to get, cheapest first; or MAAS's refusal of the constraints.
     pub free: Option<Result<Vec<&'a HostView>, &'a str>>,
-    /// Hosts that failed for this cluster.
-    pub bad: BTreeMap<&'a SystemId, &'a BadHost>,
+    /// What befell its host, once somebody asked.
+    pub story: Option<&'a Story>,
+    /// Hosts that failed for this cluster: what its MaasCluster says.
+    pub failed_noted: FailedHosts,
+    /// The same, with what this process saw.
+    pub failed: FailedHosts,
     /// Other MaasMachines whose spec names the same host.
     pub rivals: Vec<&'a ObjectName>,
     /// The control plane's name and what is known of it, when this is a control-plane machine and MAAS keeps the name.
@@ -75,6 +80,10 @@ pub struct ClusterSeen<'a> {
     pub rival: Option<&'a ObjectName>,
     /// The last-applied note: addresses that are there because of us.
     pub published: BTreeSet<IpAddr>,
+    /// The hosts that failed deployments for it, as it says.
+    pub failed: FailedHosts,
+    /// Hosts of its machines whose deployment has failed: under which claim, and what MAAS says.
+    pub failing: Vec<(&'a SystemId, Token, &'a str)>,
     /// Addresses of hosts that are known and are no control-plane machine of this cluster.
     pub elsewhere: BTreeSet<IpAddr>,
     /// MAAS domains.
@@ -100,6 +109,8 @@ pub struct Member<'a> {
     pub leaving: bool,
     /// Its addresses, while it is held and has (or had) a system; none before it is deployed or deploying.
     pub addresses: Vec<IpAddr>,
+    /// Those of them that go into the name: one, or one of each IP version.
+    pub chosen: Vec<IpAddr>,
 }
 
 /// What the plan of a MaasMachineTemplate sees.
@@ -136,6 +147,11 @@ pub(crate) fn host_of(object: &MaasMachine) -> Option<SystemId> {
     by_id.or_else(|| Some(object.provider_id()?.ok()?.system_id().clone()))
 }
 
+/// What a MaasCluster remembers of hosts.
+fn failed_hosts(object: &MaasCluster) -> FailedHosts {
+    annotated(&object.metadata, FAILED_HOSTS_ANNOTATION).map(FailedHosts::read).unwrap_or_default()
+}
+
 fn constraints(spec: &MaasMachineSpec, machine: Option<&CoreMachine>) -> Constraints {
     let text = |value: &Option<String>| value.clone().filter(|v| !v.is_empty());
     Constraints {
@@ -144,6 +160,28 @@ fn constraints(spec: &MaasMachineSpec, machine: Option<&CoreMachine>) -> Constra
         tags: spec.tags.iter().filter(|t| !t.is_empty()).cloned().collect(),
         min_cpu: spec.min_cpu.try_into().unwrap_or(0),
         min_memory_mib: spec.min_memory.try_into().unwrap_or(0),
+    }
+}
+
+/// The addresses of a host that go into the control plane's name.
+fn choose(view: &HostView, choice: Option<&AddressChoice>) -> Vec<IpAddr> {
+    let Some(choice) = choice else { return view.addresses.first().copied().into_iter().collect() };
+    let network = choice.cidr.as_deref().map(|cidr| cidr.parse::<Network>());
+    let fits = |address: &&IpAddr| {
+        let place = view.attachments.get(address);
+        let at = |holds: &dyn Fn(&Attachment) -> bool| place.is_some_and(holds);
+        network.as_ref().is_none_or(|n| n.as_ref().is_ok_and(|n| n.contains(**address)))
+            && choice.subnet.as_ref().is_none_or(|subnet| at(&|a| a.subnet == *subnet))
+            && choice.interface.as_ref().is_none_or(|interface| at(&|a| a.interface == *interface))
+            && choice.interface_tag.as_ref().is_none_or(|tag| at(&|a| a.tags.contains(tag)))
+    };
+    let fitting: Vec<_> = view.addresses.iter().filter(fits).copied().collect();
+    let first = |v6: bool| fitting.iter().copied().find(|a| a.is_ipv6() == v6);
+    match choice.family {
+        AddressFamily::First => fitting.first().copied().into_iter().collect(),
+        AddressFamily::IPv4 => first(false).into_iter().collect(),
+        AddressFamily::IPv6 => first(true).into_iter().collect(),
+        AddressFamily::Dual => first(false).into_iter().chain(first(true)).collect(),
     }
 }
 
@@ -194,9 +232,9 @@ impl Stores {
         let free = self.free_hosts(&constraints);
         let free =
             free.map(|answer| answer.map(|hosts| hosts.into_iter().filter(|h| !reserved.contains(&h.id)).collect()));
-        let bad = cluster.as_ref().map(|(c, _)| {
-            self.bad.iter().filter(|((cluster, _), _)| cluster == c).map(|((_, id), bad)| (id, bad)).collect()
-        });
+        let failed_noted = maas_cluster.map(failed_hosts).unwrap_or_default();
+        let seen_failing = cluster.as_ref().and_then(|(c, _)| self.failed.get(c));
+        let failed = seen_failing.map_or_else(|| failed_noted.clone(), |seen| failed_noted.clone().merged(seen));
         let rivals = host_id.as_ref().map(|id| {
             let others = self.maas_machines.iter().filter(|(n, o)| *n != name && host_of(o).as_ref() == Some(id));
             others.map(|(n, _)| n).collect()
@@ -211,13 +249,15 @@ impl Stores {
             maas_cluster,
             region: &self.region,
             memory,
+            story: host_id.as_ref().and_then(|id| self.stories.get(id)),
             host: host_id.map(|id| {
                 let sight = self.fleet.get(&id);
                 (id, sight)
             }),
             constraints,
             free,
-            bad: bad.unwrap_or_default(),
+            failed_noted,
+            failed,
             rivals: rivals.unwrap_or_default(),
             // The name of a cluster that somebody else manages is not ours to keep, nor to wait for.
             name: maas_cluster.filter(|c| control_plane && !c.is_externally_managed()).and_then(|c| self.name_of(c)),
@@ -242,7 +282,9 @@ impl Stores {
                 && labelled(&o.metadata, CLUSTER_NAME_LABEL) == label.as_deref()
         };
         let machines: Vec<_> = self.maas_machines.iter().filter(|(n, o)| ours(n, o)).collect();
-        let members: Vec<_> = machines.iter().filter_map(|(n, o)| self.member(n, o)).collect();
+        let choice = object.spec.control_plane_address.as_ref();
+        let members: Vec<_> = machines.iter().filter_map(|(n, o)| self.member(n, o, choice)).collect();
+        let failing = machines.iter().filter_map(|(_, o)| self.failing(o)).collect();
         let hosts: BTreeSet<_> = members.iter().filter_map(|m| m.host.as_ref()).collect();
         let elsewhere =
             self.fleet.seen().filter(|h| !hosts.contains(&h.id)).flat_map(|h| h.addresses.iter().copied()).collect();
@@ -255,6 +297,8 @@ impl Stores {
             members,
             name: self.name_of(object),
             rival: self.name_rival(name, object),
+            failed: failed_hosts(object),
+            failing,
             published: note.split(',').filter_map(|a| a.parse().ok()).collect(),
             elsewhere,
             domains: self.domains.as_ref(),
@@ -277,7 +321,21 @@ impl Stores {
         others.map(|(n, _)| n).next()
     }
 
-    fn member<'a>(&'a self, name: &'a ObjectName, object: &'a MaasMachine) -> Option<Member<'a>> {
+    /// The host of a MaasMachine, when it failed a deployment and nobody has done anything about it yet.
+    fn failing(&self, object: &MaasMachine) -> Option<(&SystemId, Token, &str)> {
+        let token = Record::of(object).token()?.clone();
+        let HostSight::Seen(view) = self.fleet.get(&host_of(object)?) else { return None };
+        let failed =
+            view.phase == HostPhase::DeployFailed && view.is_marked(&token) && object.spec.provider_id.is_none();
+        failed.then_some((&view.id, token, view.error.as_str()))
+    }
+
+    fn member<'a>(
+        &'a self,
+        name: &'a ObjectName,
+        object: &'a MaasMachine,
+        choice: Option<&AddressChoice>,
+    ) -> Option<Member<'a>> {
         let machine = owner(&object.metadata, "Machine");
         let machine = machine.and_then(|n| self.machines.get(&ObjectName::new(name.namespace.clone(), n)));
         if labelled(&object.metadata, CONTROL_PLANE_LABEL).is_none()
@@ -310,6 +368,7 @@ impl Stores {
             host,
             unread: sight == Some(&HostSight::Unread),
             leaving: deleted,
+            chosen: held.map(|v| choose(v, choice)).unwrap_or_default(),
             addresses: held.map(|v| v.addresses.clone()).unwrap_or_default(),
         })
     }

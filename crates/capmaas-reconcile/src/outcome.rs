@@ -10,10 +10,10 @@ use jiff::Timestamp;
 use crate::decision::{Intent, Step};
 use crate::fleet::HostSight;
 use crate::host::{HostPhase, HostView};
-use crate::names::{Key, Kind};
+use crate::names::{Key, Kind, Token};
 use crate::provider::{Fault, NotOurs, Refusal};
 use crate::record::Record;
-use crate::stores::{Attempt, BadHost, Fact, Learned, NameSight, Stores};
+use crate::stores::{Attempt, Fact, Learned, NameSight, Releases, Stores};
 
 /// What a step that was done brought back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Stores {
     /// A step is about to be sent.
     pub fn step_begins(&mut self, key: &Key, step: &Step) {
         match step {
-            Step::Record(Intent::Claim(token)) => {
+            Step::Record(Intent::Claim(token) | Intent::Own(token)) => {
                 // Minted here, unless the object has it already: then another process may have claimed under it.
                 let new =
                     self.maas_machines.get(&key.name).is_none_or(|object| Record::of(object).token() != Some(token));
@@ -40,7 +40,14 @@ impl Stores {
                 self.memory_mut(key).claiming = Some(order.host.clone());
                 self.fleet.write_begins(&order.host);
             }
-            Step::Mark { host, .. } | Step::Deploy { host, .. } | Step::Release { host, .. } => {
+            Step::Mark { host, .. }
+            | Step::Deploy { host, .. }
+            | Step::Release { host, .. }
+            | Step::Power { host, .. }
+            | Step::Quarantine { host, .. } => {
+                if matches!(step, Step::Deploy { .. }) {
+                    self.stories.remove(host);
+                }
                 self.fleet.write_begins(host)
             }
             Step::Record(_)
@@ -64,7 +71,7 @@ impl Stores {
             self.memory_mut(key).attempts.remove(&kind);
         }
         match step {
-            Step::Record(Intent::Claim(token)) => {
+            Step::Record(Intent::Claim(token) | Intent::Own(token)) => {
                 let memory = self.memory_mut(key);
                 if memory.minting.take().as_ref() == Some(token) && fault.is_none() {
                     memory.recorded_here = true;
@@ -91,12 +98,23 @@ impl Stores {
             Step::Release { host, token, .. } => {
                 if fault.is_none() {
                     self.tokens.remove(token);
-                    self.memory_mut(key).claimed.take_if(|claimed| claimed == host);
-                    self.remember_if_bad(key, host, now);
+                    let memory = self.memory_mut(key);
+                    memory.claimed.take_if(|claimed| claimed == host);
+                    let before = memory.releases.take().filter(|r| r.host == *host).map_or(0, |r| r.count);
+                    memory.releases = Some(Releases { host: host.clone(), count: before.saturating_add(1), at: now });
+                    self.remember_if_bad(key, host, token, now);
                 }
                 self.host_answered(host, answer)
             }
-            Step::Mark { host, .. } | Step::Deploy { host, .. } => self.host_answered(host, answer),
+            Step::Power { host, noted, .. } => {
+                if fault.is_none() {
+                    self.memory_mut(key).powered = Some(*noted);
+                }
+                self.host_answered(host, answer)
+            }
+            Step::Mark { host, .. } | Step::Deploy { host, .. } | Step::Quarantine { host, .. } => {
+                self.host_answered(host, answer)
+            }
             Step::Publish(order) => {
                 let Ok(Answer::Published(addresses)) = answer else { return Learned::default() };
                 let left = match self.names.get(&order.name) {
@@ -142,14 +160,16 @@ impl Stores {
     }
 
     /// A host that is released because its deployment failed is not to be claimed for the same cluster again soon.
-    fn remember_if_bad(&mut self, key: &Key, host: &capi_types::SystemId, now: Timestamp) {
+    fn remember_if_bad(&mut self, key: &Key, host: &capi_types::SystemId, token: &Token, now: Timestamp) {
         let HostSight::Seen(view) = self.fleet.get(host) else { return };
         if view.phase != HostPhase::DeployFailed || key.kind != Kind::Machine {
             return;
         }
         let why = view.error.clone();
         let Some(cluster) = self.observe_machine(&key.name).and_then(|seen| Some(seen.cluster?.0)) else { return };
-        let failures = self.bad.get(&(cluster.clone(), host.clone())).map_or(1, |bad| bad.failures.saturating_add(1));
-        self.bad.insert((cluster, host.clone()), BadHost { failures, at: now, why });
+        let known = self.failed.entry(cluster).or_default();
+        if !known.has(host, token, now) {
+            *known = std::mem::take(known).with(host, token, &why, now);
+        }
     }
 }

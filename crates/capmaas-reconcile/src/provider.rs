@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use async_trait::async_trait;
-use capi_types::{MaasMachine, SystemId};
+use capi_types::{Erase, MaasMachine, SystemId};
 
 use crate::host::{Holder, HostPhase, HostView};
 use crate::names::{Constraints, DnsName, ObjectName, Token};
@@ -173,8 +173,32 @@ pub struct DeployOrder {
 /// How to release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReleaseOrder {
+    /// How disks are erased.
+    pub erase: Erase,
     /// What MAAS shows in the machine's event log.
     pub comment: String,
+}
+
+/// How to keep a host from being claimed again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QuarantineOrder {
+    /// Mark it broken; it is no longer anybody's to claim until an operator marks it fixed.
+    Broken {
+        /// What MAAS shows as the reason. Begins with [`QuarantineOrder::SIGNATURE`].
+        comment: String,
+    },
+    /// Tag it. It stays held.
+    Tag {
+        /// The tag.
+        tag: String,
+        /// What MAAS shows when it has to make the tag.
+        comment: String,
+    },
+}
+
+impl QuarantineOrder {
+    /// Begins the comment of what we marked broken: such a host is let go, not released (design rule 5.4).
+    pub const SIGNATURE: &'static str = "capmaas: ";
 }
 
 /// Make a name resolve to exactly these addresses.
@@ -284,6 +308,12 @@ pub trait Provider: Send + Sync {
 
     /// Gives the host back to the pool. The answer may still be on its way ([`HostPhase::Releasing`]).
     async fn release(&self, proof: Proof, order: &ReleaseOrder) -> Result<HostView, Fault>;
+
+    /// Powers a host on. Never asked for a host whose system runs from memory.
+    async fn power_on(&self, proof: Proof, comment: &str) -> Result<HostView, Fault>;
+
+    /// Keeps a host from being claimed again.
+    async fn quarantine(&self, proof: Proof, order: &QuarantineOrder) -> Result<HostView, Fault>;
 
     /// Makes a name resolve to exactly the wanted set; creates it when missing. Returns the set that stands now.
     async fn publish(&self, order: &PublishOrder) -> Result<BTreeSet<IpAddr>, Fault>;

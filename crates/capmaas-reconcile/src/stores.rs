@@ -7,8 +7,9 @@ use capi_types::{CoreCluster, CoreMachine, MaasCluster, MaasMachine, MaasMachine
 use jiff::Timestamp;
 
 use crate::decision::StepKind;
+use crate::failed_hosts::FailedHosts;
 use crate::fleet::{Fleet, HostSight, Seq};
-use crate::host::{Hardware, HostView};
+use crate::host::{Hardware, HostView, Story};
 use crate::names::{Constraints, DnsName, Key, Kind, ObjectName, Token};
 use crate::observe::host_of;
 use crate::provider::Fault;
@@ -94,6 +95,26 @@ pub enum NodesSight {
     Unreadable(String),
 }
 
+/// A host that our user holds, Allocated and without marks, and that no object names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stray {
+    /// Since when this process knows.
+    pub since: Timestamp,
+    /// When it was last asked for the claims that it knows, and whose it is; `None`: none of theirs.
+    pub asked: Option<(Timestamp, Option<Token>)>,
+}
+
+/// Orders to release one host that MAAS took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Releases {
+    /// The host.
+    pub host: SystemId,
+    /// How many.
+    pub count: u32,
+    /// When the last was.
+    pub at: Timestamp,
+}
+
 /// What befell a step lately.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
@@ -119,21 +140,14 @@ pub struct Memory {
     pub claimed: Option<SystemId>,
     /// A host that a claim is being sent for right now.
     pub claiming: Option<SystemId>,
+    /// Releases of its host that MAAS took, until it has another host.
+    pub releases: Option<Releases>,
+    /// The note in `status.poweredOn` that was acted upon last.
+    pub powered: Option<Timestamp>,
     /// Failed steps, until they succeed.
     pub attempts: BTreeMap<StepKind, Attempt>,
     /// For clusters: when an address was last removed from the name.
     pub last_removal: Option<Timestamp>,
-}
-
-/// A host that failed a deployment for a cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadHost {
-    /// How often.
-    pub failures: u32,
-    /// When last.
-    pub at: Timestamp,
-    /// What MAAS said.
-    pub why: String,
 }
 
 /// Something that was read.
@@ -155,6 +169,12 @@ pub enum Fact {
     Host(Box<HostView>, Seq),
     /// A query by id did not find the host.
     HostGone(SystemId, Seq),
+    /// What befell a host.
+    Story(SystemId, Box<Story>),
+    /// All hosts that our user holds Allocated and without marks.
+    Unmarked(BTreeSet<SystemId>),
+    /// Under which of the claims that we know each of these hosts was allocated; the time is when that was asked.
+    Whose(BTreeMap<SystemId, Option<Token>>, Timestamp),
     /// The hosts under a token; the time is when the query was sent.
     Token(Token, BTreeSet<SystemId>, Timestamp),
     /// The free hosts for constraints.
@@ -212,6 +232,10 @@ pub struct Stores {
     pub region: Region,
     /// The hosts.
     pub fleet: Fleet,
+    /// What befell hosts; of a host that is deployed anew nothing is kept.
+    pub stories: BTreeMap<SystemId, Story>,
+    /// Hosts that look lost.
+    pub strays: BTreeMap<SystemId, Stray>,
     /// The answers to token queries.
     pub tokens: BTreeMap<Token, TokenSight>,
     /// The answers to pool queries.
@@ -231,8 +255,8 @@ pub struct Stores {
     pub nodes: BTreeMap<ObjectName, NodesSight>,
     /// API server health by Cluster.
     pub health: BTreeMap<ObjectName, BTreeMap<IpAddr, bool>>,
-    /// Hosts that failed, by Cluster.
-    pub bad: BTreeMap<(ObjectName, SystemId), BadHost>,
+    /// Hosts that failed as this process saw it, by Cluster; what outlives it is in the MaasCluster.
+    pub failed: BTreeMap<ObjectName, FailedHosts>,
     memory: BTreeMap<Key, Memory>,
 }
 
@@ -245,6 +269,8 @@ impl Stores {
             claim_open_since: None,
             claimed: None,
             claiming: None,
+            releases: None,
+            powered: None,
             attempts: BTreeMap::new(),
             last_removal: None,
         };
@@ -266,6 +292,11 @@ impl Stores {
     /// The hosts that claims are being sent for right now, and those that were claimed but are in no spec yet.
     pub fn reserved(&self) -> impl Iterator<Item = (&Key, &SystemId)> {
         self.memory.iter().flat_map(|(key, m)| m.claiming.iter().chain(&m.claimed).map(move |id| (key, id)))
+    }
+
+    /// The claims that MaasMachines have recorded.
+    pub fn claims(&self) -> impl Iterator<Item = Token> {
+        self.maas_machines.values().filter_map(|object| Record::of(object).token().cloned())
     }
 
     /// Takes in what a write of ours was answered. The watch may have told the end of the object before that answer came: then it
@@ -341,6 +372,38 @@ impl Stores {
             Fact::HostGone(id, sent) => {
                 let changed = self.fleet.gone(&id, sent);
                 self.host_concerns(changed, id)
+            }
+            Fact::Story(id, story) => {
+                let changed = self.stories.get(&id) != Some(&story);
+                self.stories.insert(id.clone(), *story);
+                Learned::when(changed, Topic::Story(id))
+            }
+            Fact::Unmarked(ids) => {
+                let mut strays: BTreeMap<_, _> =
+                    ids.into_iter().map(|id| (id, Stray { since: now, asked: None })).collect();
+                let named: BTreeSet<_> = self.maas_machines.values().filter_map(host_of).collect();
+                strays.retain(|id, _| !named.contains(id));
+                for (id, stray) in &mut strays {
+                    if let Some(known) = self.strays.remove(id) {
+                        *stray = known;
+                    }
+                }
+                self.strays = strays;
+                Learned::default()
+            }
+            Fact::Whose(answers, asked) => {
+                let mut found = false;
+                for (id, token) in answers {
+                    if let Some(token) = &token {
+                        found = true;
+                        let sight = self.tokens.entry(token.clone());
+                        sight.or_insert(TokenSight { asked, hits: BTreeSet::new() }).hits.insert(id.clone());
+                    }
+                    if let Some(stray) = self.strays.get_mut(&id) {
+                        stray.asked = Some((asked, token));
+                    }
+                }
+                Learned::when(found, Topic::Strays)
             }
             Fact::Token(token, hits, asked) => {
                 self.tokens.insert(token.clone(), TokenSight { asked, hits });
@@ -456,6 +519,8 @@ impl Stores {
             memory.attempts.remove(&kind);
         }
         memory.claimed.take_if(|claimed| Some(&*claimed) == host.as_ref());
+        memory.releases = None;
+        memory.powered = None;
         if let (None, Some(token)) = (host, token) {
             self.tokens.remove(&token);
         }

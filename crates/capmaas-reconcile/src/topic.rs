@@ -22,6 +22,10 @@ pub enum Topic {
     Clones(ObjectName),
     /// One host.
     Host(SystemId),
+    /// What MAAS tells of what befell a host.
+    Story(SystemId),
+    /// Hosts that our user holds without marks and that no object names: left by a crash, or somebody else's work.
+    Strays,
     /// The hosts that were allocated under a token.
     Token(Token),
     /// The free hosts that satisfy constraints.

@@ -9,7 +9,8 @@ use capmaas_reconcile::host::HostView;
 use capmaas_reconcile::names::{DnsName, Key, ObjectName, Token};
 use capmaas_reconcile::outcome::Answer;
 use capmaas_reconcile::provider::{
-    ClaimOrder, DeployOrder, Fault, Marks, Proof, Provider, PublishOrder, Recorded, Refusal, ReleaseOrder, Verdict,
+    ClaimOrder, DeployOrder, Fault, Marks, Proof, Provider, PublishOrder, QuarantineOrder, Recorded, Refusal,
+    ReleaseOrder, Verdict,
 };
 use capmaas_reconcile::stores::{Fact, NodesSight};
 use k8s_openapi::api::core::v1::{Node, Secret};
@@ -114,6 +115,20 @@ impl Executor {
     pub(super) async fn release(&self, key: &Key, id: &SystemId, token: &Token, order: &ReleaseOrder) -> Ended {
         match self.proven(key, id, token, None).await {
             Ok((region, proof)) => host(region.release(proof, order).await),
+            Err(ended) => ended,
+        }
+    }
+
+    pub(super) async fn power_on(&self, key: &Key, id: &SystemId, token: &Token, comment: &str) -> Ended {
+        match self.proven(key, id, token, None).await {
+            Ok((region, proof)) => host(region.power_on(proof, comment).await),
+            Err(ended) => ended,
+        }
+    }
+
+    pub(super) async fn quarantine(&self, key: &Key, id: &SystemId, token: &Token, order: &QuarantineOrder) -> Ended {
+        match self.proven(key, id, token, None).await {
+            Ok((region, proof)) => host(region.quarantine(proof, order).await),
             Err(ended) => ended,
         }
     }

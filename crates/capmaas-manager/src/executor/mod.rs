@@ -78,6 +78,8 @@ impl Executor {
         for _ in 0..STEPS {
             match self.next(key)? {
                 Next::Wait(wake) => {
+                    // What was proven before a wait is proven anew after it.
+                    self.take_proof(key);
                     self.metrics.pass(key.kind, "settled");
                     return Some(wake);
                 }
@@ -97,6 +99,9 @@ impl Executor {
                     let ok = matches!(ended, Ended::Answered(Ok(_), _));
                     self.metrics.step(kind, ok);
                     self.learn(key, &step, ended);
+                    if ok && let Some(done) = step.done() {
+                        self.tell(key, &done, &meta).await;
+                    }
                     if !ok && step.writes_object() {
                         // A conflict: what was seen is out of date. The watch, or a moment, brings what is there.
                         self.metrics.pass(key.kind, "conflict");
@@ -185,6 +190,8 @@ impl Executor {
             Step::Mark { host, token, marks, takeover } => self.mark(key, host, token, marks, takeover.clone()).await,
             Step::Deploy { host, token, order, bootstrap } => self.deploy(key, host, token, order, bootstrap).await,
             Step::Release { host, token, order } => self.release(key, host, token, order).await,
+            Step::Power { host, token, comment, .. } => self.power_on(key, host, token, comment).await,
+            Step::Quarantine { host, token, order } => self.quarantine(key, host, token, order).await,
             Step::Publish(order) => self.publish(order).await,
             Step::Unpublish(name) => self.unpublish(name).await,
             Step::TieNode(tie) => self.tie_node(tie).await,
@@ -202,5 +209,14 @@ fn metadata(stores: &Stores, key: &Key) -> Option<ObjectMeta> {
 
 /// Steps that take so long that the status is shown before.
 fn is_slow(step: &Step) -> bool {
-    matches!(step, Step::Claim(_) | Step::Deploy { .. } | Step::Release { .. } | Step::Publish(_) | Step::Unpublish(_))
+    matches!(
+        step,
+        Step::Claim(_)
+            | Step::Deploy { .. }
+            | Step::Release { .. }
+            | Step::Power { .. }
+            | Step::Quarantine { .. }
+            | Step::Publish(_)
+            | Step::Unpublish(_)
+    )
 }

@@ -4,7 +4,8 @@ use std::fmt::Debug;
 use std::sync::atomic::Ordering;
 
 use capi_types::names::{
-    BLOCK_MOVE_ANNOTATION, CLAIM_ANNOTATION, CLUSTER_FINALIZER, MACHINE_FINALIZER, PUBLISHED_ANNOTATION,
+    BLOCK_MOVE_ANNOTATION, CLAIM_ANNOTATION, CLUSTER_FINALIZER, FAILED_HOSTS_ANNOTATION, MACHINE_FINALIZER,
+    PUBLISHED_ANNOTATION,
 };
 use capi_types::{MaasCluster, MaasMachine, MaasMachineTemplate};
 use capmaas_reconcile::decision::{Intent, Note, SpecWrite, Status};
@@ -31,11 +32,13 @@ impl Executor {
         let (finalizers, annotations) = match intent {
             Intent::Finalizer => (Some(with(meta, finalizer(key.kind))), json!({})),
             Intent::Claim(token) => {
-                let mut annotations = json!({ CLAIM_ANNOTATION: Record::text(token, &key.name) });
-                if !self.names_a_host(&key.name) {
-                    // Until the claim's outcome is in the spec, a move would lose it.
-                    annotations[BLOCK_MOVE_ANNOTATION] = json!("");
-                }
+                let claim = Record::text(token, &key.name);
+                // Until the claim's outcome is in the spec, a move would lose it.
+                let annotations = json!({ CLAIM_ANNOTATION: claim, BLOCK_MOVE_ANNOTATION: "" });
+                (Some(with(meta, MACHINE_FINALIZER)), annotations)
+            }
+            Intent::Own(token) => {
+                let annotations = json!({ CLAIM_ANNOTATION: Record::text(token, &key.name) });
                 (Some(with(meta, MACHINE_FINALIZER)), annotations)
             }
             Intent::UnblockMove => (None, json!({ BLOCK_MOVE_ANNOTATION: null })),
@@ -43,6 +46,7 @@ impl Executor {
                 let text: Vec<_> = addresses.iter().map(ToString::to_string).collect();
                 (None, json!({ PUBLISHED_ANNOTATION: text.join(",") }))
             }
+            Intent::FailedHosts(hosts) => (None, json!({ FAILED_HOSTS_ANNOTATION: hosts.text() })),
         };
         let mut metadata = json!({ "resourceVersion": meta.resource_version });
         if let Some(finalizers) = finalizers {
@@ -52,10 +56,6 @@ impl Executor {
             metadata["annotations"] = annotations;
         }
         self.patch(key, json!({ "metadata": metadata })).await
-    }
-
-    fn names_a_host(&self, name: &ObjectName) -> bool {
-        self.shared.lock().stores.observe_machine(name).is_some_and(|seen| seen.host.is_some())
     }
 
     pub(super) async fn write_spec(&self, key: &Key, write: &SpecWrite, meta: &ObjectMeta) -> Ended {

@@ -166,7 +166,7 @@ fn candidates(stores: &Stores, cluster: &ObjectName) -> (BTreeSet<IpAddr>, u16) 
             continue;
         }
         port = seen.object.endpoint().and_then(|e| u16::try_from(e.port).ok()).unwrap_or(port);
-        addresses.extend(seen.members.iter().filter(|m| !m.leaving).filter_map(|m| m.addresses.first().copied()));
+        addresses.extend(seen.members.iter().filter(|m| !m.leaving).flat_map(|m| m.chosen.iter().copied()));
         if let Some((_, NameSight::Published(set, _))) = &seen.name {
             addresses.extend(set);
         }

@@ -201,8 +201,10 @@ async fn an_empty_403_is_told_apart_by_a_look_at_the_machine() {
         let mut machines = MockMachines::new();
         machines.expect_release().returning(|_, _| Err(answer(&op::MACHINE_RELEASE, 403, "")));
         machines.expect_read().return_once(|_| Ok(seen));
-        let fault =
-            with_machines(machines).release(proof(), &ReleaseOrder { comment: "bye".into() }).await.unwrap_err();
+        let fault = with_machines(machines)
+            .release(proof(), &ReleaseOrder { erase: Erase::MaasDefault, comment: "bye".into() })
+            .await
+            .unwrap_err();
         assert_eq!(why(&fault).0, Some(expected), "{fault}");
     }
 }
@@ -215,7 +217,7 @@ async fn a_release_may_still_be_on_its_way_and_a_5xx_leaves_it_open() {
         Ok(held(MachineStatus::Releasing))
     });
     machines.expect_release().returning(|_, _| Err(answer(&op::MACHINE_RELEASE, 503, "BMC is silent")));
-    let (region, order) = (with_machines(machines), ReleaseOrder { comment: "bye".into() });
+    let (region, order) = (with_machines(machines), ReleaseOrder { erase: Erase::MaasDefault, comment: "bye".into() });
     assert_eq!(region.release(proof(), &order).await.unwrap().phase, HostPhase::Releasing);
     assert!(matches!(region.release(proof(), &order).await, Err(Fault::Ambiguous { .. })));
 }

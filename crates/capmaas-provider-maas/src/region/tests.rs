@@ -15,6 +15,9 @@ pub(crate) fn services() -> Services {
         domains: Arc::new(MockDomains::new()),
         zones: Arc::new(MockZones::new()),
         users: Arc::new(MockUsers::new()),
+        events: Arc::new(maas_client::MockEvents::new()),
+        results: Arc::new(maas_client::MockResults::new()),
+        tags: Arc::new(maas_client::MockTags::new()),
         versions: Arc::new(MockVersions::new()),
     }
 }

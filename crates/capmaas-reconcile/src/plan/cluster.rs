@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use capi_types::conditions::{self, reason};
 use capi_types::names::{CLUSTER_FINALIZER, DELETE_FOR_MOVE_ANNOTATION, PAUSED_ANNOTATION};
 use capi_types::{
-    ClusterNetworkStatus, ControlPlaneEndpointMode, FailureDomain, InitializationStatus, MaasClusterStatus,
+    ClusterNetworkStatus, ControlPlaneEndpointMode, FailureDomain, InitializationStatus, MaasClusterStatus, Network,
 };
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 use super::draft::{Conditions, Waiting, Why, leftovers, pause, region_trouble, trouble, write_failed};
 use super::machine::TTL;
 use crate::decision::{Decision, Intent, SpecWrite, Status, Step, StepKind};
+use crate::failed_hosts::FailedHosts;
 use crate::names::{DnsName, ObjectName};
 use crate::observe::ClusterSeen;
 use crate::provider::PublishOrder;
@@ -108,6 +109,10 @@ impl Pass<'_, '_> {
         if deleting {
             return self.leave();
         }
+        // Before all else: a host that failed is given back only when it is noted.
+        if has_finalizer && let Some(noted) = self.failures() {
+            return Some(Step::Record(Intent::FailedHosts(noted)));
+        }
         let Some((owner, Some(_))) = &seen.cluster else {
             self.not_yet(&Why::new(
                 reason::WAITING_FOR_OWNER,
@@ -138,6 +143,14 @@ impl Pass<'_, '_> {
                 None
             }
         }
+    }
+
+    /// The memory of bad hardware, when there is something to add.
+    fn failures(&self) -> Option<FailedHosts> {
+        let seen = self.seen;
+        let news = seen.failing.iter().filter(|(host, claim, _)| !seen.failed.has(host, claim, self.now));
+        let noted = news.fold(seen.failed.clone(), |noted, (host, claim, why)| noted.with(host, claim, why, self.now));
+        (noted != seen.failed).then_some(noted)
     }
 
     /// MAAS keeps the name.
@@ -188,6 +201,11 @@ impl Pass<'_, '_> {
             NameSight::Absent(_) => None,
             NameSight::Published(current, _) => Some(current),
         };
+        if let Some(why) = self.wrong_choice() {
+            self.wanted.no(conditions::LOAD_BALANCER_READY, &why);
+            self.wanted.no(conditions::READY, &why);
+            return None;
+        }
         let cluster = seen.cluster.as_ref().and_then(|(_, c)| *c);
         let initialized = cluster.is_some_and(|c| c.control_plane_initialized);
         let wanted = self.addresses(current, initialized, owner);
@@ -226,7 +244,37 @@ impl Pass<'_, '_> {
         }
         self.provisioned();
         self.api_server(current, initialized);
+        if let Some(why) = self.without_fitting_address() {
+            self.wanted.no(conditions::LOAD_BALANCER_READY, &why);
+            self.wanted.no(conditions::READY, &why);
+        }
         None
+    }
+
+    /// `spec.controlPlaneAddress` that can't be understood: the name is left as it is.
+    fn wrong_choice(&self) -> Option<Why> {
+        let cidr = self.seen.object.spec.control_plane_address.as_ref()?.cidr.as_ref()?;
+        let error = cidr.parse::<Network>().err()?;
+        Some(Why::new(reason::INVALID_SPEC, format!("spec.controlPlaneAddress.cidr: {error}")))
+    }
+
+    /// Machines that run and have no address that may go into the name.
+    fn without_fitting_address(&self) -> Option<Why> {
+        let choice = self.seen.object.spec.control_plane_address.as_ref()?;
+        let without = self.seen.members.iter().filter(|m| !m.leaving && m.chosen.is_empty() && !m.addresses.is_empty());
+        let without: Vec<_> = without
+            .map(|m| {
+                let has: Vec<_> = m.addresses.iter().map(ToString::to_string).collect();
+                format!("{} has {}", m.name.name, has.join(", "))
+            })
+            .collect();
+        (!without.is_empty()).then(|| {
+            let message = format!(
+                "spec.controlPlaneAddress: these machines have no address {choice}, so the name does not lead to them: {}",
+                without.join("; ")
+            );
+            Why::new(reason::LOAD_BALANCER_FAILED, message)
+        })
     }
 
     /// Why a name can't be made now; `None` when it can.
@@ -288,7 +336,7 @@ impl Pass<'_, '_> {
         let foreign = current.iter().copied().filter(|a| self.is_foreign(a));
         let mut wanted: BTreeSet<IpAddr> = foreign.collect();
         let staying: Vec<_> =
-            seen.members.iter().filter(|m| !m.leaving).filter_map(|m| m.addresses.first().copied()).collect();
+            seen.members.iter().filter(|m| !m.leaving).flat_map(|m| m.chosen.iter().copied()).collect();
         if seen.members.iter().any(|m| m.unread && !m.leaving) {
             // A member that was not read yet: what is there because of us and known to be nobody else's stays.
             let known = |a: &IpAddr| seen.elsewhere.contains(a) || seen.members.iter().any(|m| m.addresses.contains(a));

@@ -4,10 +4,15 @@
 //! no finalizer ─ Record(Claim) ─ [look the token up, if somebody else may have claimed] ─ Claim ─ WriteSpec(systemID)
 //!   ─ Mark ─ Deploy ─ (MAAS installs) ─ WriteSpec(providerID) ─ provisioned ─ TieNode
 //! deleted ─ (the name forgets the address) ─ Release ─ (MAAS frees) ─ DropFinalizer
+//! deployment failed ─ (MAAS tells why, the MaasCluster notes it) ─ [Quarantine] ─ Release ─ claim another
 //! ```
+
+#![doc = ""]
+#![doc = include_str!("machine_table.md")]
 
 mod hosted;
 mod leaving;
+mod trouble;
 
 use std::net::IpAddr;
 
@@ -22,11 +27,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::draft::{Conditions, Waiting, Why, leftovers, pause, region_trouble, trouble, write_failed};
 use crate::decision::{Decision, Intent, NodeTie, Note, SpecWrite, Status, Step, StepKind};
+use crate::failed_hosts::FailedHost;
 use crate::fleet::HostSight;
 use crate::host::{Holder, HostPhase, HostView, Power};
 use crate::names::{ObjectName, Token};
 use crate::observe::MachineSeen;
-use crate::provider::{ClaimOrder, DeployOrder, Fault, Marks, Refusal, ReleaseOrder};
+use crate::provider::{ClaimOrder, DeployOrder, Fault, Marks, QuarantineOrder, Refusal, ReleaseOrder};
 use crate::record::Record;
 use crate::stores::{NameSight, NodeView, NodesSight, Region};
 use crate::topic::Topic;
@@ -37,8 +43,6 @@ pub const CLAIM_MAY_LAND: SignedDuration = SignedDuration::from_secs(100);
 pub const UNBLOCK_MOVE: SignedDuration = SignedDuration::from_secs(60);
 /// How often a token is looked up while a claim may still land.
 const LOOK_UP_EVERY: SignedDuration = SignedDuration::from_secs(5);
-/// A host that failed is not claimed for the same cluster for this long; doubles per failure.
-const QUARANTINE: SignedDuration = SignedDuration::from_mins(30);
 /// Time to live of the control plane's name, seconds; a leaving address is waited out this long.
 pub const TTL: u32 = 10;
 
@@ -166,6 +170,9 @@ impl<'a, 'b> Pass<'a, 'b> {
             self.not_yet(&Why::new(reason::INVALID_SPEC, format!("spec.providerID: {error}")));
             return None;
         }
+        if seen.record.token().is_some() {
+            self.waiting.on(Topic::Strays);
+        }
         match &seen.host {
             Some((id, sight)) => self.with_host(id.clone(), sight),
             None => self.without_host(),
@@ -180,6 +187,10 @@ impl<'a, 'b> Pass<'a, 'b> {
         if let (Some(id), Record::Mine(_)) = (&seen.memory.claimed, &seen.record) {
             self.not_yet(&Why::new(reason::CLAIMING, "recording the claimed machine"));
             return Some(Step::WriteSpec(SpecWrite::SystemId(id.clone())));
+        }
+        if let (Some(id), Record::Mine(_)) = (self.found(), &seen.record) {
+            self.not_yet(&Why::new(reason::CLAIMING, "recording a machine that an earlier claim got"));
+            return Some(Step::WriteSpec(SpecWrite::SystemId(id)));
         }
         if machine.is_deleting() {
             self.not_yet(&Why::new(reason::DELETING, "the Machine is being deleted"));
@@ -264,10 +275,10 @@ impl<'a, 'b> Pass<'a, 'b> {
             }
             Some(Ok(free)) => free,
         };
-        let usable = |host: &&&HostView| self.quarantined(&host.id).is_none_or(|until| until <= self.now);
+        let usable = |host: &&&HostView| self.avoided_until(&host.id).is_none_or(|until| until <= self.now);
         let Some(host) = free.iter().find(usable) else {
             let kept: Vec<_> = free.iter().map(|h| h.hostname.as_str()).collect();
-            let until = free.iter().filter_map(|h| self.quarantined(&h.id)).min();
+            let until = free.iter().filter_map(|h| self.avoided_until(&h.id)).min();
             if let Some(until) = until {
                 self.waiting.at(until);
             }
@@ -294,17 +305,20 @@ impl<'a, 'b> Pass<'a, 'b> {
         Some(Step::Claim(ClaimOrder { token, host: host.id.clone(), constraints: seen.constraints.clone() }))
     }
 
-    fn quarantined(&self, host: &SystemId) -> Option<Timestamp> {
-        let bad = self.seen.bad.get(host)?;
-        let doubled = 2i32.saturating_pow(bad.failures.saturating_sub(1).min(6));
-        Some(bad.at + QUARANTINE.checked_mul(doubled).unwrap_or(QUARANTINE))
+    fn avoided_until(&self, host: &SystemId) -> Option<Timestamp> {
+        self.seen.failed.get(host).map(FailedHost::avoided_until)
+    }
+
+    /// A host that was allocated under this object's claim, as the latest look-up shows.
+    fn found(&self) -> Option<SystemId> {
+        self.seen.token?.hits.first().cloned()
     }
 
     /// Whether a claim that this process does not know the end of may still show up, `window` after it was sent.
     fn claim_may_land(&mut self, token: &Token, window: SignedDuration) -> Landing {
         let Some(since) = self.seen.memory.claim_open_since else { return Landing::Closed };
-        if let Some(hit) = self.seen.token.and_then(|sight| sight.hits.first()) {
-            return Landing::Found(hit.clone());
+        if let Some(hit) = self.found() {
+            return Landing::Found(hit);
         }
         match self.seen.token {
             Some(sight) if sight.asked >= since + window => Landing::Closed,
@@ -375,7 +389,8 @@ impl<'a, 'b> Pass<'a, 'b> {
     }
 
     fn release(&mut self, host: SystemId, token: Token, why: &str) -> Option<Step> {
-        let order = ReleaseOrder { comment: format!("capmaas {}: {why}", self.name()) };
+        let erase = self.seen.object.spec.release.as_ref().map(|release| release.erase).unwrap_or_default();
+        let order = ReleaseOrder { erase, comment: format!("capmaas {}: {why}", self.name()) };
         Some(Step::Release { host, token, order })
     }
 }

@@ -107,7 +107,7 @@ fn a_finalizer_that_somebody_removed_comes_back() {
     (view.phase, view.holder) = (HostPhase::Deployed, Holder::Us(Some(token())));
     let mut object = provisioned();
     object.metadata.finalizers = None;
-    assert_eq!(seen(object, view).plan(&key("m0")).next, Some(Step::Record(Intent::Claim(token()))));
+    assert_eq!(seen(object, view).plan(&key("m0")).next, Some(Step::Record(Intent::Own(token()))));
     let mut world = world();
     let mut cluster = own_address();
     cluster.metadata.finalizers = None;

@@ -84,9 +84,11 @@ impl State {
                 HostSight::Unread => 0.hash(&mut h),
                 HostSight::Gone => 1.hash(&mut h),
             }
-            for ((_, id), bad) in &world.stores.bad {
+            for (id, bad) in world.stores.failed.values().flat_map(|hosts| hosts.iter()) {
                 (id, bad.failures.min(2), ticks(world, bad.at, 1)).hash(&mut h);
             }
+            world.stores.stories.contains_key(&view.id).hash(&mut h);
+            world.stores.strays.contains_key(&view.id).hash(&mut h);
         }
         for n in bounds.machines {
             let key = key(n);
@@ -101,6 +103,7 @@ impl State {
             let memory = world.stores.memory(&key);
             let since = memory.claim_open_since;
             (memory.recorded_here, &memory.claimed, since.map(|at| ticks(world, at, 2))).hash(&mut h);
+            memory.releases.as_ref().map(|r| (&r.host, r.count.min(3), ticks(world, r.at, 5))).hash(&mut h);
             for (kind, attempt) in &memory.attempts {
                 let not_ours = matches!(attempt.fault, Fault::Rejected { why: Refusal::NotOurs, .. });
                 (*kind as u8, attempt.count.min(2), ticks(world, attempt.at, 1), not_ours).hash(&mut h);
@@ -152,6 +155,16 @@ impl State {
                     .map(|v| v.id)
                     .filter(|id| world.fleet.agent_name(id).as_ref() == Some(token));
                 stores.tokens.get(token).is_none_or(|sight| sight.asked < world.now || sight.hits != hits.collect())
+            }
+            Topic::Story(id) => !stores.stories.contains_key(id),
+            Topic::Strays => {
+                let lost = world.fleet.hosts().into_iter();
+                let lost = lost.filter(|v| v.phase == HostPhase::Claimed && v.holder == Holder::Us(None));
+                let unknown = |v: &capmaas_reconcile::host::HostView| {
+                    let token = world.fleet.agent_name(&v.id);
+                    !token.is_some_and(|t| stores.tokens.get(&t).is_some_and(|sight| sight.hits.contains(&v.id)))
+                };
+                lost.into_iter().any(|v| unknown(&v))
             }
             Topic::Pool(constraints) => {
                 let free = world.fleet.hosts().into_iter().filter(|v| v.phase == HostPhase::Free);

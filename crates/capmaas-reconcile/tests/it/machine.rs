@@ -3,8 +3,7 @@
 mod before;
 mod life;
 mod phases;
-
-use std::collections::BTreeMap;
+mod trouble;
 
 use capi_types::conditions::{self, READY};
 use capi_types::names::{CLAIM_ANNOTATION, MACHINE_FINALIZER};
@@ -108,26 +107,4 @@ pub(crate) fn planned(world: &World) -> Decision {
         assert_eq!(again.next, decision.next);
     }
     decision
-}
-
-/// Renders rows × columns, for comparing with a table in a test.
-pub(crate) fn table(columns: &[&str], rows: &[(String, Vec<String>)]) -> String {
-    let mut width: BTreeMap<usize, usize> = BTreeMap::new();
-    let lines: Vec<Vec<&str>> = std::iter::once(std::iter::once("").chain(columns.iter().copied()).collect())
-        .chain(
-            rows.iter()
-                .map(|(head, cells)| std::iter::once(head.as_str()).chain(cells.iter().map(String::as_str)).collect()),
-        )
-        .collect();
-    for line in &lines {
-        for (n, cell) in line.iter().enumerate() {
-            let w = width.entry(n).or_default();
-            *w = (*w).max(cell.len());
-        }
-    }
-    let line = |cells: &Vec<&str>| {
-        let padded: Vec<_> = cells.iter().enumerate().map(|(n, cell)| format!("{cell:w$}", w = width[&n])).collect();
-        padded.join(" | ").trim_end().to_owned()
-    };
-    lines.iter().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use capi_types::names::{
     BLOCK_MOVE_ANNOTATION, CLAIM_ANNOTATION, CLUSTER_FINALIZER, CLUSTER_NAME_LABEL, CONTROL_PLANE_LABEL,
-    MACHINE_FINALIZER, PUBLISHED_ANNOTATION,
+    FAILED_HOSTS_ANNOTATION, MACHINE_FINALIZER, PUBLISHED_ANNOTATION,
 };
 use capi_types::{ApiEndpoint, CoreCluster, CoreMachine, MaasCluster, MaasMachine};
 use capmaas_reconcile::decision::{Decision, Intent, SpecWrite, Status, Step};
@@ -283,7 +283,10 @@ impl World {
                 let Some(answer) = self.proven(key, step, verdict) else { return };
                 answer
             }
-            Step::Deploy { host, token, .. } | Step::Release { host, token, .. } => {
+            Step::Deploy { host, token, .. }
+            | Step::Release { host, token, .. }
+            | Step::Power { host, token, .. }
+            | Step::Quarantine { host, token, .. } => {
                 let verdict = self.fleet.prove(host, token, None).now_or_never().unwrap();
                 let Some(answer) = self.proven(key, step, verdict) else { return };
                 answer
@@ -306,7 +309,12 @@ impl World {
                 self.fleet.clear_injected();
                 let gone = Fault::Rejected { why: Refusal::Gone, message: "there is no such machine".to_owned() };
                 self.stores.step_ended(key, step, Err(gone), self.now);
-                let (Step::Mark { host, .. } | Step::Deploy { host, .. } | Step::Release { host, .. }) = step else {
+                let (Step::Mark { host, .. }
+                | Step::Deploy { host, .. }
+                | Step::Release { host, .. }
+                | Step::Power { host, .. }
+                | Step::Quarantine { host, .. }) = step
+                else {
                     return None;
                 };
                 let sent = self.stores.fleet.send();
@@ -318,6 +326,8 @@ impl World {
             Step::Mark { marks, .. } => self.fleet.mark(proof, marks).now_or_never().unwrap().map(|(_, view)| view),
             Step::Deploy { order, .. } => self.fleet.deploy(proof, order, b"#cloud-config").now_or_never().unwrap(),
             Step::Release { order, .. } => self.fleet.release(proof, order).now_or_never().unwrap(),
+            Step::Power { comment, .. } => self.fleet.power_on(proof, comment).now_or_never().unwrap(),
+            Step::Quarantine { order, .. } => self.fleet.quarantine(proof, order).now_or_never().unwrap(),
             other => unreachable!("{other:?} needs no proof"),
         };
         Some(view.map(|view| Answer::Host(Box::new(view))))
@@ -336,6 +346,13 @@ impl World {
                 }
                 annotate(&mut object.metadata, CLAIM_ANNOTATION, &Record::text(token, &key.name));
                 annotate(&mut object.metadata, BLOCK_MOVE_ANNOTATION, "");
+            }
+            Step::Record(Intent::Own(token)) => {
+                let finalizers = object.metadata.finalizers.get_or_insert_default();
+                if !finalizers.iter().any(|f| f == MACHINE_FINALIZER) {
+                    finalizers.push(MACHINE_FINALIZER.to_owned());
+                }
+                annotate(&mut object.metadata, CLAIM_ANNOTATION, &Record::text(token, &key.name));
             }
             Step::Record(Intent::UnblockMove) => {
                 object.metadata.annotations.as_mut().unwrap().remove(BLOCK_MOVE_ANNOTATION);
@@ -362,6 +379,9 @@ impl World {
             Step::Record(Intent::Published(addresses)) => {
                 let text: Vec<_> = addresses.iter().map(ToString::to_string).collect();
                 annotate(&mut object.metadata, PUBLISHED_ANNOTATION, &text.join(","));
+            }
+            Step::Record(Intent::FailedHosts(hosts)) => {
+                annotate(&mut object.metadata, FAILED_HOSTS_ANNOTATION, &hosts.text());
             }
             Step::WriteSpec(SpecWrite::Endpoint { host, port }) => {
                 object.spec.control_plane_endpoint = Some(ApiEndpoint { host: host.clone(), port: i32::from(*port) });

@@ -34,7 +34,7 @@ impl<'a> Pass<'a, '_> {
             Record::Mine(token) => token.clone(),
             // A moved or taken-over object keeps its machine; its claim is recorded before anything is done to it.
             Record::Absent | Record::Foreign(_) if provisioned => {
-                return Some(Step::Record(Intent::Claim(Token::mint(seen.object.metadata.uid.as_deref()?))));
+                return Some(Step::Record(Intent::Own(Token::mint(seen.object.metadata.uid.as_deref()?))));
             }
             Record::Absent | Record::Foreign(_) => {
                 let message = format!(
@@ -45,7 +45,7 @@ impl<'a> Pass<'a, '_> {
             }
         };
         if !self.has_finalizer() {
-            return Some(Step::Record(Intent::Claim(token)));
+            return Some(Step::Record(Intent::Own(token)));
         }
         if provisioned { self.provisioned(view, &token) } else { self.deploying(view, token) }
     }
@@ -83,7 +83,7 @@ impl<'a> Pass<'a, '_> {
         }
     }
 
-    fn terminal(&mut self, reason: &'static str, message: String) {
+    pub(super) fn terminal(&mut self, reason: &'static str, message: String) {
         let why = Why::new(reason, message);
         self.wanted.no(conditions::READY, &why);
         self.wanted.no(conditions::MACHINE_DEPLOYED, &why);
@@ -193,24 +193,16 @@ impl<'a> Pass<'a, '_> {
                     None
                 }
             },
-            HostPhase::DeployFailed => {
-                let message = format!(
-                    "deployment on {} failed: {}; released, another machine is chosen",
-                    view.hostname,
-                    said(view)
-                );
-                self.not_yet(&Why::new(reason::MACHINE_DEPLOY_FAILED, message));
-                if self.failing(StepKind::Release) {
-                    return None;
-                }
-                self.release(id, token, "deployment failed")
-            }
+            HostPhase::DeployFailed => self.deploy_failed(view, token),
+            HostPhase::ReleaseFailed => self.release_failed(view, token),
+            // We marked it: it is an operator's now.
+            HostPhase::Broken if is_marked_broken_by_us(view) => Some(Step::WriteSpec(SpecWrite::NoSystemId)),
             HostPhase::Free => Some(Step::WriteSpec(SpecWrite::NoSystemId)),
             HostPhase::Releasing => {
                 self.not_yet(&Why::new(reason::RELEASING, "MAAS releases the machine; another one is chosen then"));
                 None
             }
-            HostPhase::ReleaseFailed | HostPhase::Broken | HostPhase::Operator | HostPhase::Unknown => {
+            HostPhase::Broken | HostPhase::Operator | HostPhase::Unknown => {
                 self.held_by_operator(view);
                 None
             }
@@ -284,13 +276,12 @@ impl<'a> Pass<'a, '_> {
                 return None;
             }
         }
+        if self.in_memory_system_lost(view) {
+            return None;
+        }
+        let mut next = None;
         match view.phase {
-            HostPhase::Deployed if view.power == Power::Off => {
-                self.wanted.yes(conditions::MACHINE_DEPLOYED, reason::MACHINE_DEPLOYED);
-                let message = format!("machine {hostname} is powered off");
-                self.wanted.no(conditions::READY, &Why::new(reason::MACHINE_POWERED_OFF, message));
-                self.status.ready = false;
-            }
+            HostPhase::Deployed if view.power == Power::Off => next = self.powered_off(view, token),
             HostPhase::Deployed => {
                 self.status.ready = true;
                 self.wanted.yes(conditions::MACHINE_DEPLOYED, reason::MACHINE_DEPLOYED);
@@ -313,7 +304,9 @@ impl<'a> Pass<'a, '_> {
             }
         }
         self.attached(view);
-        self.tie(view)
+        let tie = self.tie(view);
+        self.bootstrapped(view);
+        next.or(tie)
     }
 
     fn attached(&mut self, view: &HostView) {
@@ -329,6 +322,13 @@ impl<'a> Pass<'a, '_> {
         }
     }
 
+    /// The Node of the machine: by exact name, with one address checked.
+    pub(super) fn node(&self, view: &HostView) -> Option<&'a NodeView> {
+        let Some(NodesSight::Nodes(nodes)) = self.seen.nodes else { return None };
+        let fits = |n: &&NodeView| view.addresses.iter().any(|a| n.addresses.contains(a));
+        [&view.hostname, &view.fqdn].into_iter().find_map(|name| nodes.get(&name.to_ascii_lowercase()).filter(fits))
+    }
+
     /// Design rule 5.6: the Node, found by exact name with one address checked, gets the providerID once.
     fn tie(&mut self, view: &HostView) -> Option<Step> {
         let seen = self.seen;
@@ -337,14 +337,7 @@ impl<'a> Pass<'a, '_> {
         self.waiting.on(Topic::Nodes(cluster.clone()));
         let hostname = view.hostname.to_ascii_lowercase();
         let fqdn = view.fqdn.to_ascii_lowercase();
-        let nodes = match seen.nodes {
-            None => None,
-            Some(NodesSight::Unreadable(_)) => None,
-            Some(NodesSight::Nodes(nodes)) => Some(nodes),
-        };
-        let fits = |n: &&NodeView| view.addresses.iter().any(|a| n.addresses.contains(a));
-        let node = nodes.and_then(|nodes| [&hostname, &fqdn].into_iter().find_map(|name| nodes.get(name).filter(fits)));
-        let Some(node) = node else {
+        let Some(node) = self.node(view) else {
             let message = match seen.nodes {
                 Some(NodesSight::Unreadable(why)) => format!("the workload cluster's Nodes can't be read: {why}"),
                 _ => format!("waiting for a Node named {hostname} (or {fqdn}) with an address of this machine"),
@@ -380,7 +373,12 @@ fn is_operators(phase: HostPhase) -> bool {
     matches!(phase, HostPhase::Broken | HostPhase::Operator | HostPhase::Unknown)
 }
 
-fn said(view: &HostView) -> &str {
+/// Design rule 5.4: a host that we marked broken is let go, not released.
+pub(super) fn is_marked_broken_by_us(view: &HostView) -> bool {
+    view.phase == HostPhase::Broken && view.error.starts_with(QuarantineOrder::SIGNATURE)
+}
+
+pub(super) fn said(view: &HostView) -> &str {
     if view.error.is_empty() { "MAAS gives no reason" } else { &view.error }
 }
 

@@ -17,12 +17,13 @@ impl Pass<'_, '_> {
             let provisioned = seen.object.spec.provider_id.as_deref().is_some_and(|p| !p.is_empty());
             return match seen.object.metadata.uid.as_deref() {
                 // Provisioned by a provider before us: record the claim, take over, then release.
-                Some(uid) if id.is_some() && provisioned => Some(Step::Record(Intent::Claim(Token::mint(uid)))),
+                Some(uid) if id.is_some() && provisioned => Some(Step::Record(Intent::Own(Token::mint(uid)))),
                 // Nothing was ever claimed by this object.
                 _ => Some(Step::DropFinalizer),
             };
         };
-        let Some(id) = id else {
+        self.waiting.on(Topic::Strays);
+        let Some(id) = id.or_else(|| self.found()) else {
             if seen.memory.claim_open_since.is_some()
                 && let Some(why) = region_trouble(seen.region)
             {
@@ -80,6 +81,14 @@ impl Pass<'_, '_> {
                 None
             }
             HostPhase::Free => Some(Step::DropFinalizer),
+            HostPhase::Broken if hosted::is_marked_broken_by_us(view) => {
+                self.note = Some(Note {
+                    warning: true,
+                    reason: reason::MARKED_BROKEN.to_owned(),
+                    message: format!("machine {} stays Broken in MAAS and is let go: {}", view.hostname, view.error),
+                });
+                Some(Step::DropFinalizer)
+            }
             HostPhase::Broken => {
                 let message = format!(
                     "machine {} is Broken in MAAS{}; mark it fixed there (then it is released), or let go of it with annotation {ABANDON_ANNOTATION}: {id}",
@@ -97,11 +106,13 @@ impl Pass<'_, '_> {
                 self.blocked_release(&Why::new(reason::RELEASE_BLOCKED, message));
                 None
             }
-            HostPhase::Claimed
-            | HostPhase::Deploying
-            | HostPhase::Deployed
-            | HostPhase::DeployFailed
-            | HostPhase::ReleaseFailed => {
+            HostPhase::ReleaseFailed => {
+                if !self.name_forgot(&view.addresses) {
+                    return None;
+                }
+                self.release_failed(view, token)
+            }
+            HostPhase::Claimed | HostPhase::Deploying | HostPhase::Deployed | HostPhase::DeployFailed => {
                 if !self.name_forgot(&view.addresses) || self.failing(StepKind::Release) {
                     return None;
                 }

@@ -5,8 +5,9 @@ use capi_types::names::BLOCK_MOVE_ANNOTATION;
 use capi_types::{LxdMachine, MaasMachine};
 use capmaas_reconcile::decision::{Intent, SpecWrite, Step, StepKind};
 use capmaas_reconcile::model::{Injected, ModelFleet, host};
+use capmaas_reconcile::names::Token;
 use capmaas_reconcile::provider::Refusal;
-use capmaas_reconcile::stores::{BadHost, Fact, PoolSight, Region, RegionFacts};
+use capmaas_reconcile::stores::{Fact, PoolSight, Region, RegionFacts};
 use capmaas_reconcile::topic::Topic;
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -282,13 +283,15 @@ fn back_off_doubles_up_to_five_minutes_and_the_message_does_not_move() {
 fn a_host_that_failed_for_the_cluster_is_left_alone_for_a_while() {
     let mut world = claiming();
     world.feed(&Topic::Pool(constraints(&world)));
-    let mut bad = |host: &str, failures| {
-        let why = "curtin failed".to_owned();
-        world.stores.bad.insert((name(CLUSTER), host.parse().unwrap()), BadHost { failures, at: t0(), why });
+    let mut bad = |host: &str| {
+        let known = world.stores.failed.entry(name(CLUSTER)).or_default();
+        let claim = Token::mint(&known.iter().count().to_string());
+        *known = known.clone().with(&host.parse().unwrap(), &claim, "curtin failed", t0());
         in_short(&planned(&world))
     };
-    assert_eq!(bad("aaa111", 1), "Claim Claiming", "the other one is free");
-    assert_eq!(bad("bbb222", 2), "- Quarantined");
+    assert_eq!(bad("aaa111"), "Claim Claiming", "the other one is free");
+    assert_eq!(bad("bbb222"), "- Quarantined");
+    assert_eq!(bad("bbb222"), "- Quarantined");
     let waits = planned(&world);
     assert!(condition(&waits, READY).2.contains("node-a, node-b"), "{waits:?}");
     world.now = t0() + SignedDuration::from_mins(30);

@@ -53,7 +53,7 @@ fn a_worker_is_provisioned_with_three_writes_and_released_with_one() {
             && addresses.contains(&(AddressType::Hostname, "node-a"))
     );
 
-    world.now += SignedDuration::from_mins(30);
+    world.now += SignedDuration::from_mins(4);
     assert_eq!(world.settle(&key("m0")), []);
     assert_eq!(*world.machine("m0"), object, "a settled machine is not written");
 
@@ -78,7 +78,8 @@ fn a_failed_deployment_is_released_remembered_and_tried_on_another_host() {
     assert_eq!(condition(&failed, READY).1, "MachineDeployFailed");
     assert!(condition(&failed, READY).2.contains("curtin failed"));
     world.settle(&key("m0"));
-    assert_eq!(world.stores.bad.values().next().map(|b| (b.failures, b.why.as_str())), Some((1, "curtin failed")));
+    let known = world.stores.failed[&name(CLUSTER)].get(&HOST.parse().unwrap());
+    assert_eq!(known.map(|b| (b.failures, b.why.as_str())), Some((1, "curtin failed")));
     assert!(world.fleet.advance(&HOST.parse().unwrap()));
     world.settle(&key("m0"));
     assert_eq!(world.machine("m0").spec.system_id.as_deref(), Some("bbb222"));
@@ -169,7 +170,7 @@ fn a_machine_that_another_provider_deployed_is_taken_over_by_its_hostname_and_th
     object.metadata.annotations = None;
     let mut world = seen(object, HostView { holder: Holder::Us(None), ..held(HostPhase::Deployed) });
     let steps = world.settle(&key("m0"));
-    assert_eq!(steps[0], Step::Record(Intent::Claim(token())));
+    assert_eq!(steps[0], Step::Record(Intent::Own(token())));
     assert!(matches!(&steps[1..], [Step::Mark { takeover: Some(h), .. }] if h == "node-a"), "{steps:?}");
     assert_eq!(in_short(&world.plan(&key("m0"))), "- Ready");
     world.delete("m0");
