@@ -6,6 +6,7 @@ use crate::Status;
 use crate::life::{by, no_rack};
 use crate::region::Region;
 use crate::reply::{Answer, Reply};
+use crate::results::Progress;
 use crate::route::Call;
 use crate::state::{Bmc, Level, PowerState, Step};
 
@@ -113,11 +114,11 @@ impl Region {
         let Some(machine) = self.machine_mut(id) else {
             return Err(Reply::missing("Machine"));
         };
-        let what = match machine.status {
-            Status::Deploying => "Aborted deployment",
-            Status::Commissioning => "Aborted commissioning",
-            Status::DiskErasing => "Aborted disk erasing",
-            Status::Testing => "Aborted testing",
+        let (asked, what) = match machine.status {
+            Status::Deploying => ("User aborting deployment", "Aborted deployment"),
+            Status::Commissioning => ("User aborting node commissioning", "Aborted commissioning"),
+            Status::DiskErasing => ("User aborting disk erase", "Aborted disk erasing"),
+            Status::Testing => ("User aborting node testing", "Aborted testing"),
             other => {
                 return Err(Reply::text(
                     409,
@@ -129,8 +130,9 @@ impl Region {
         if machine.status == Status::Deploying {
             self.wipe(id);
         }
+        self.log_installation(id, Progress::GivenUp);
         let text = by(call, &call.form.post);
-        self.event(id, Level::Debug, "User aborting operation", text, Some(&call.caller.user));
+        self.event(id, Level::Debug, asked, text, Some(&call.caller.user));
         self.event(id, Level::Info, what, "", None);
         let off = self.durations.power_off;
         self.schedule_step(id, off, Step::AbortDone);
@@ -149,31 +151,45 @@ impl Region {
         }
         let (status, was_on) = (machine.status, machine.is_on());
         let reason = post.last("comment").or_else(|| post.last("error_description")).unwrap_or("").to_owned();
+        let user = &call.caller.user;
+        let said = if reason.is_empty() { format!("({user})") } else { format!("({user}) - {reason}") };
+        self.event(id, Level::Debug, "User marking node broken", said, Some(user));
         if status.is_releasable() {
-            self.wipe(id);
-            self.free_auto(id);
-            if let Some(machine) = self.machine_mut(id) {
-                machine.agent_name.clear();
-                machine.os = None;
-                machine.hwe_kernel = None;
-                machine.netboot = true;
-                machine.epoch += 1;
-                if !was_on {
-                    machine.owner = None;
-                    machine.owner_data.clear();
-                }
-            }
-            if was_on {
-                let off = self.durations.power_off;
-                self.schedule_step(id, off, Step::SwitchedOff);
-            }
+            self.release_into_broken(id, was_on);
         }
-        self.event(id, Level::Error, "Marking node broken", reason.clone(), Some(&call.caller.user));
         if let Some(machine) = self.machine_mut(id) {
             machine.error_description = reason;
         }
         self.set_machine_status(id, Status::Broken);
         self.shown(id)
+    }
+
+    /// The steps of a release that happen on the way to Broken. The owner stays while the machine runs, so that somebody
+    /// can still switch it.
+    fn release_into_broken(&mut self, id: u64, was_on: bool) {
+        self.wipe(id);
+        self.set_machine_status(id, Status::Releasing);
+        self.event(id, Level::Info, "Releasing", "", None);
+        self.free_auto(id);
+        if let Some(machine) = self.machine_mut(id) {
+            machine.agent_name.clear();
+            machine.os = None;
+            machine.hwe_kernel = None;
+            machine.netboot = true;
+            machine.ephemeral = false;
+            machine.epoch += 1;
+            if !was_on {
+                machine.owner = None;
+                machine.owner_data.clear();
+            }
+        }
+        self.log_installation(id, Progress::GivenUp);
+        if was_on {
+            let off = self.durations.power_off;
+            self.schedule_step(id, off, Step::SwitchedOff);
+        } else {
+            self.event(id, Level::Info, "Released", "", None);
+        }
     }
 
     pub(crate) fn mark_fixed(&mut self, id: u64, call: &Call) -> Answer {
@@ -187,11 +203,15 @@ impl Region {
         }
         machine.error_description.clear();
         machine.os = None;
-        machine.owner = None;
-        machine.owner_data.clear();
+        // Only what MAAS itself marked broken is Deployed right before; people's marks release on the way.
+        let to = if machine.previous == Status::Deployed { Status::Deployed } else { Status::Ready };
+        if to == Status::Ready {
+            machine.owner = None;
+            machine.owner_data.clear();
+        }
         let text = by(call, &call.form.post);
         self.event(id, Level::Debug, "User marking node fixed", text, Some(&call.caller.user));
-        self.set_machine_status(id, Status::Ready);
+        self.set_machine_status(id, to);
         self.shown(id)
     }
 

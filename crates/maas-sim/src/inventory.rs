@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::Status;
 use crate::config::{Config, ImageSpec, MachineSpec};
 use crate::region::Region;
+use crate::results::{COMMISSIONING, RunKind, ScriptStatus};
 use crate::state::{
     AllocType, Bmc, Disk, Domain, Due, Image, IpRow, Level, Machine, Place, PowerState, Subnet, Token, User,
 };
@@ -265,7 +266,7 @@ impl Region {
             user_data: None,
             swap_size: None,
             deployment: 0,
-            installation_result: None,
+            runs: Vec::new(),
             epoch: 0,
         };
         self.by_system_id.insert(system_id.clone(), id);
@@ -273,6 +274,7 @@ impl Region {
         self.by_status.entry(status).or_default().insert(id);
         self.machines.insert(id, machine);
         if status != Status::New {
+            self.begin_run(id, RunKind::Commissioning, &COMMISSIONING, ScriptStatus::Passed);
             self.event(id, Level::Debug, "Node changed status", format!("From 'New' to '{status}'"), None);
         }
         self.give_os(id);

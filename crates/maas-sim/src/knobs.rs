@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::Status;
 use crate::config::{ImageSpec, MachineSpec};
 use crate::region::{Outage, Region};
-use crate::state::{AllocType, Bmc, DnsResource, IpRow, User};
+use crate::state::{AllocType, Bmc, DnsResource, IpRow, Level, User};
 
 /// Why a knob could not be turned.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -195,6 +195,22 @@ impl Region {
         }
         self.set_machine_status(id, status);
         self.give_os(id);
+        Ok(())
+    }
+
+    /// MAAS itself marks the machine broken: an ERROR event with the reason. Nothing else changes, the owner stays.
+    ///
+    /// # Errors
+    /// No such machine.
+    pub fn mark_broken_by_system(&mut self, now: Timestamp, machine: &str, reason: &str) -> Result<(), KnobError> {
+        self.tick(now);
+        let id = self.locate(machine)?;
+        self.event(id, Level::Error, "Marking node broken", reason, None);
+        if let Some(m) = self.machine_mut(id) {
+            m.epoch += 1;
+            reason.clone_into(&mut m.error_description);
+        }
+        self.set_machine_status(id, Status::Broken);
         Ok(())
     }
 

@@ -60,6 +60,7 @@
 //! ```
 
 mod auth;
+mod catalogue;
 mod config;
 pub mod control;
 mod dns;
@@ -78,6 +79,7 @@ mod net;
 mod places;
 mod region;
 mod reply;
+mod results;
 mod route;
 mod shell;
 mod state;

@@ -9,6 +9,7 @@ use crate::Status;
 use crate::form::Params;
 use crate::region::{Happening, Region};
 use crate::reply::{Answer, Reply};
+use crate::results::{INSTALL_LOG, RunKind, ScriptStatus};
 use crate::route::Call;
 use crate::state::{AllocType, Bmc, Level, Step};
 
@@ -102,14 +103,12 @@ impl Region {
         }
         let text = by(call, post);
         self.event(id, Level::Debug, "User starting deployment", text, Some(&call.caller.user));
-        let result = self.next_id("result");
         if let Some(machine) = self.machine_mut(id) {
             machine.os = Some((os, series));
             machine.hwe_kernel = Some(kernel);
             machine.min_hwe_kernel = Some(String::new());
             machine.ephemeral = ephemeral;
             machine.user_data = post.last("user_data").filter(|d| !d.is_empty()).map(str::to_owned);
-            machine.installation_result = Some(result);
         }
         self.start_deployment(id, call)?;
         self.shown(id)
@@ -118,6 +117,7 @@ impl Region {
     /// From here on, failures come after the commit: the machine stays allocated.
     pub(crate) fn start_deployment(&mut self, id: u64, call: &Call) -> Result<(), Reply> {
         self.set_machine_status(id, Status::Deploying);
+        self.begin_run(id, RunKind::Installation, &[INSTALL_LOG], ScriptStatus::Pending);
         self.event(id, Level::Info, "Deploying", "", None);
         let no_rack = self.machines.get(&id).is_some_and(|m| m.bmc == Bmc::NoRack).then(no_rack);
         let claimed = match no_rack {
@@ -202,6 +202,7 @@ impl Region {
         machine.ephemeral = false;
         let (running, bmc, has_bmc) = (machine.is_on(), machine.bmc, machine.has_bmc());
         self.set_machine_status(id, Status::Releasing);
+        self.event(id, Level::Info, "Releasing", "", None);
         if !running || !has_bmc {
             self.finish_release(id);
             return Ok(());
@@ -220,7 +221,6 @@ impl Region {
                 )
             });
         }
-        self.event(id, Level::Info, "Releasing", "", None);
         let d = self.durations.clone();
         self.schedule_step(id, d.release, Step::ReleasedOff);
         self.schedule_step(id, d.release_watchdog, Step::ReleaseWatchdog);

@@ -55,6 +55,11 @@ impl Reply {
         Self::new(204, "text/plain", Vec::new())
     }
 
+    /// A file to download.
+    pub(crate) fn octets(body: Vec<u8>) -> Self {
+        Self::new(200, "application/octet-stream", body)
+    }
+
     /// A text answer of MAAS's own handlers.
     pub(crate) fn text(status: u16, text: impl Into<String>) -> Self {
         Self::new(status, TEXT, text.into().into_bytes())

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use crate::Status;
+use crate::results::Run;
 
 /// What a machine's BMC does when asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -194,7 +195,8 @@ pub(crate) struct Machine {
     pub(crate) user_data: Option<String>,
     pub(crate) swap_size: Option<u64>,
     pub(crate) deployment: u64,
-    pub(crate) installation_result: Option<u64>,
+    /// What scripts said, run by run, oldest first.
+    pub(crate) runs: Vec<Run>,
     /// Cancels what the agenda still holds for this machine when it changes.
     pub(crate) epoch: u64,
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::Status;
 use crate::region::{Happening, Region};
+use crate::results::Progress;
 use crate::state::{Bmc, Due, Level, PowerState, Step};
 
 impl Region {
@@ -26,6 +27,7 @@ impl Region {
             Step::Ephemeral | Step::Installed | Step::Rebooted | Step::FirstUserData if !powered => {}
             Step::Ephemeral => {
                 self.event(id, Level::Info, "Loading ephemeral", "", None);
+                self.log_installation(id, Progress::Started);
                 if self.machines.get(&id).is_some_and(|m| m.ephemeral) {
                     self.schedule_step(id, d.first_boot, Step::FirstUserData);
                 } else {
@@ -50,6 +52,7 @@ impl Region {
                     machine.error_description.clear();
                 }
                 self.accept_addresses(id);
+                self.log_installation(id, Progress::Finished);
                 self.set_machine_status(id, Status::Deployed);
                 self.event(id, Level::Info, "Deployed", "", None);
                 self.event(id, Level::Info, "Image Deployed", image, None);
@@ -150,6 +153,7 @@ impl Region {
         if self.fail_if_told(id) {
             return;
         }
+        self.log_installation(id, Progress::Finished);
         if let Some(machine) = self.machine_mut(id) {
             machine.netboot = false;
         }
@@ -161,6 +165,7 @@ impl Region {
     fn fail_if_told(&mut self, id: u64) -> bool {
         match self.machine_mut(id).and_then(|m| m.fail_next.take()) {
             Some(text) => {
+                self.log_installation(id, Progress::Failed(&text));
                 self.event(id, Level::Error, "Node installation failure", text.clone(), None);
                 self.fail_deployment(id, &text);
                 true
@@ -171,6 +176,7 @@ impl Region {
 
     fn fail_deployment(&mut self, id: u64, text: &str) {
         self.wipe(id);
+        self.log_installation(id, Progress::GivenUp);
         self.fail(id, Status::FailedDeployment, text);
     }
 
@@ -179,8 +185,8 @@ impl Region {
             machine.epoch += 1;
             text.clone_into(&mut machine.error_description);
         }
-        self.set_machine_status(id, status);
         self.event(id, Level::Error, "Marking node failed", text, None);
+        self.set_machine_status(id, status);
     }
 
     fn abort_done(&mut self, id: u64) {

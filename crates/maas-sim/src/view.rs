@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde_json::{Map, Value, json};
 
 use crate::region::Region;
+use crate::results::{RunKind, ScriptStatus};
 use crate::state::{AllocType, Domain, IpRow, Machine, Place, Subnet};
 
 const API: &str = "/MAAS/api/2.0";
@@ -157,7 +158,8 @@ impl Region {
                 out.extend(part);
             }
         };
-        let commissioned = m.status != crate::Status::New;
+        let run = |kind: RunKind| m.runs.iter().rev().find(|r| r.kind == kind);
+        let commissioning = run(RunKind::Commissioning).and_then(|r| r.status());
         let zone = self.zones.get(&m.zone).map(|z| zone(m.zone, z));
         let pool = self.pools.get(&m.pool).map(|p| pool(m.pool, p));
         let domain = self.domains.get(&m.domain).map(|d| self.domain_json(m.domain, d));
@@ -189,9 +191,9 @@ impl Region {
             "default_gateways": {"ipv4": {"gateway_ip": gateway4, "link_id": null}, "ipv6": {"gateway_ip": gateway6, "link_id": null}}, "address_ttl": null,
             "disable_ipv4": false, "boot_disk": disks.first(), "blockdevice_set": disks, "physicalblockdevice_set": disks, "virtualblockdevice_set": [], "volume_groups": [],
             "raids": [], "bcaches": [], "cache_sets": [], "special_filesystems": [], "enable_hw_sync": false, "sync_interval": null, "last_sync": null, "next_sync": null,
-            "current_commissioning_result_id": if commissioned { json!(m.id) } else { Value::Null }, "current_testing_result_id": null,
-            "current_installation_result_id": m.installation_result, "commissioning_status": if commissioned { 2 } else { -1 },
-            "commissioning_status_name": if commissioned { "Passed" } else { "Unknown" },
+            "current_commissioning_result_id": run(RunKind::Commissioning).map(|r| r.id), "current_testing_result_id": run(RunKind::Testing).map(|r| r.id),
+            "current_installation_result_id": run(RunKind::Installation).map(|r| r.id), "commissioning_status": commissioning.map_or(-1, |s| i64::from(s as u8)),
+            "commissioning_status_name": commissioning.map_or("Unknown", ScriptStatus::name),
         }));
         for test in
             ["testing", "cpu_test", "memory_test", "network_test", "storage_test", "interface_test", "other_test"]
@@ -241,6 +243,6 @@ fn uuid(id: u64, kind: u64) -> String {
 }
 
 /// Model date fields: milliseconds and `Z`.
-fn stamp(at: jiff::Timestamp) -> String {
+pub(crate) fn stamp(at: jiff::Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }

@@ -9,5 +9,6 @@ mod knobs;
 mod names;
 mod nameserver;
 mod replay;
+mod results;
 mod shells;
 mod stories;
