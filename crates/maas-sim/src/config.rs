@@ -130,12 +130,17 @@ pub struct MachineSpec {
     pub tags: Vec<String>,
     /// Power driver; `manual` cannot be queried or switched.
     pub power_type: String,
+    /// Address of its BMC, shown in `power_parameters` and as a static row of `ipaddresses/`.
+    pub bmc_address: Option<IpAddr>,
     /// MAC of the boot interface; made from the position when absent.
     pub mac: Option<String>,
     /// Static addresses; when empty the boot interface has one AUTO link on the first subnet.
     pub ips: Vec<IpAddr>,
     /// Address that DHCP gave while commissioning, shown while there is no other.
     pub observed_ip: Option<IpAddr>,
+    /// Interfaces with their links, the boot interface first. When empty there is one, `eth0`, as `mac`, `ips` and
+    /// `observed_ip` say; when not, those three stay empty.
+    pub interfaces: Vec<InterfaceSpec>,
     /// Status at the start as a list filter names it: `ready`, `new`, `broken` …
     pub status: String,
 }
@@ -154,9 +159,11 @@ impl Default for MachineSpec {
             pool: "default".to_owned(),
             tags: Vec::new(),
             power_type: "ipmi".to_owned(),
+            bmc_address: None,
             mac: None,
             ips: Vec::new(),
             observed_ip: None,
+            interfaces: Vec::new(),
             status: "ready".to_owned(),
         }
     }
@@ -168,6 +175,53 @@ impl MachineSpec {
     pub fn named(hostname: impl Into<String>) -> Self {
         Self { hostname: hostname.into(), ..Self::default() }
     }
+}
+
+/// A network interface of a machine of the inventory.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InterfaceSpec {
+    /// Name, unique within the machine.
+    pub name: String,
+    /// MAC; made from the position when absent.
+    #[serde(default)]
+    pub mac: Option<String>,
+    /// Address that DHCP gave while commissioning.
+    #[serde(default)]
+    pub observed_ip: Option<IpAddr>,
+    /// Subnets it is linked to, several of one interface too. The VLAN is that of the first.
+    #[serde(default)]
+    pub links: Vec<LinkSpec>,
+}
+
+/// A link of an interface to a subnet.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkSpec {
+    /// Where addresses come from.
+    #[serde(default)]
+    pub mode: LinkMode,
+    /// Subnet by name or CIDR; the first of the region when absent, or the one that `ip` lies in.
+    #[serde(default)]
+    pub subnet: Option<String>,
+    /// Address of a static link.
+    #[serde(default)]
+    pub ip: Option<IpAddr>,
+}
+
+/// Where the addresses of a link come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkMode {
+    /// MAAS picks one for each deployment.
+    #[default]
+    Auto,
+    /// A fixed one.
+    Static,
+    /// From a DHCP server, when the machine runs.
+    Dhcp,
+    /// None.
+    LinkUp,
 }
 
 /// A subnet that MAAS manages.
@@ -182,6 +236,15 @@ pub struct SubnetSpec {
     /// Gateway, never handed out.
     #[serde(default)]
     pub gateway: Option<IpAddr>,
+    /// Fabric by name; `fabric-0` when absent.
+    #[serde(default = "fabric_0")]
+    pub fabric: String,
+    /// VLAN of the fabric; 0 is the untagged one.
+    #[serde(default)]
+    pub vid: u16,
+    /// Space of the VLAN by name, `lab-space` when absent.
+    #[serde(default = "lab_space")]
+    pub space: String,
     /// Dynamic (DHCP) range, first and last address: not used for AUTO addresses.
     #[serde(default)]
     pub dynamic: Option<(IpAddr, IpAddr)>,
@@ -211,6 +274,14 @@ pub struct ImageSpec {
     /// `title` of the row.
     #[serde(default)]
     pub title: String,
+}
+
+fn fabric_0() -> String {
+    "fabric-0".to_owned()
+}
+
+fn lab_space() -> String {
+    "lab-space".to_owned()
 }
 
 fn amd64() -> String {
@@ -384,6 +455,9 @@ impl Block {
             name: "lab-net".to_owned(),
             cidr: IpNet::V4(self.0.trunc()),
             gateway: Some(self.at(1)),
+            fabric: fabric_0(),
+            vid: 0,
+            space: lab_space(),
             dynamic: Some((self.at(self.dynamic()), self.at(self.broadcast() - 1))),
             reserved: Some((self.at(2), self.at(9))),
         }
@@ -525,6 +599,14 @@ impl Config {
             }
             if let Some(domain) = m.domain.as_ref().filter(|d| !self.domains.contains(d)) {
                 return wrong(format!("machine {}: no domain {domain}", m.hostname));
+            }
+            let has_subnet = |text: &str| self.subnets.iter().any(|s| s.name == text || s.cidr.to_string() == text);
+            let mut links = m.interfaces.iter().flat_map(|i| &i.links);
+            if let Some(name) = links.find_map(|l| l.subnet.as_deref().filter(|name| !has_subnet(name))) {
+                return wrong(format!("machine {}: no subnet {name}", m.hostname));
+            }
+            if !m.interfaces.is_empty() && (m.mac.is_some() || m.observed_ip.is_some() || !m.ips.is_empty()) {
+                return wrong(format!("machine {}: mac, ips and observed_ip stand in its interfaces", m.hostname));
             }
             if crate::Status::from_filter(&m.status).is_none() {
                 return wrong(format!("machine {}: no status {}", m.hostname, m.status));

@@ -15,7 +15,12 @@
 //! | `DELETE /MAAS/sim/machines/{m}` | | |
 //! | `POST /MAAS/sim/machines/{m}/power-cord` | `{"plugged": false}` | |
 //! | `POST /MAAS/sim/machines/{m}/fail-next-deployment` | `{"error": "text"}` | |
-//! | `POST /MAAS/sim/machines/{m}/bmc` | `{"state": "works" \| "fails" \| "no_rack"}` | |
+//! | `POST /MAAS/sim/machines/{m}/fail-deployments` | `{"fault": "installer", "reason": "text", "times": 2 \| "always"}`; other faults: `never_reports`, `power`, `not_started` | |
+//! | `POST /MAAS/sim/machines/{m}/fail-erases`, `…/fail-releases` | `{"times": 2 \| "always"}` | |
+//! | `POST /MAAS/sim/machines/{m}/mute` | `{"mute": true}`: boots, but nothing on it runs | |
+//! | `POST /MAAS/sim/machines/{m}/power-glitch` | power goes and comes; what ran from memory is lost | |
+//! | `POST /MAAS/sim/machines/{m}/mark-broken` | `{"reason": "text"}`: as MAAS itself does | |
+//! | `POST /MAAS/sim/machines/{m}/bmc` | `{"state": "works" \| "fails" \| "no_rack" \| "silent" \| "lies" \| "late", "seconds": 30}` | |
 //! | `POST /MAAS/sim/machines/{m}/lock` | `{"locked": true}` | |
 //! | `POST /MAAS/sim/machines/{m}/status` | `{"status": "rescue_mode"}` | |
 //! | `POST /MAAS/sim/machines/{m}/owner` | `{"owner": "alice" \| null}` | |
@@ -43,7 +48,7 @@ use crate::config::{ImageSpec, MachineSpec};
 use crate::form::Params;
 use crate::knobs::{KnobError, KnobErrorKind, MachineState};
 use crate::region::{Outage, Region};
-use crate::state::Bmc;
+use crate::state::{Bmc, DeployFault};
 use crate::zones::RecordKind;
 
 /// Where control endpoints live.
@@ -76,6 +81,15 @@ fn answer(region: &mut Region, now: Timestamp, request: &Request<Bytes>) -> Resu
     let text = |key: &str| body[key].as_str().ok_or_else(|| KnobError::Invalid(format!("body: {key} must be a text")));
     let flag =
         |key: &str| body[key].as_bool().ok_or_else(|| KnobError::Invalid(format!("body: {key} must be true or false")));
+    let times = || match &body["times"] {
+        Value::Null => Ok(Some(1)),
+        Value::String(word) if word == "always" => Ok(None),
+        other => other
+            .as_u64()
+            .and_then(|n| u32::try_from(n).ok())
+            .map(Some)
+            .ok_or_else(|| KnobError::Invalid("body: times must be a number or \"always\"".to_owned())),
+    };
     let path: Vec<&str> = request.uri().path().trim_start_matches(PREFIX).trim_end_matches('/').split('/').collect();
     match (request.method().as_str(), path.as_slice()) {
         ("GET", ["counters"]) => Ok(json!({"counters": region.counters(), "reads": region.reads(), "writes": region.writes(), "unsimulated": region.unsimulated()})),
@@ -108,8 +122,26 @@ fn answer(region: &mut Region, now: Timestamp, request: &Request<Bytes>) -> Resu
         ("POST", ["machines", name, knob]) => {
             match *knob {
                 "power-cord" => region.set_power_cord(now, name, flag("plugged")?)?,
+                "fail-deployments" => {
+                    let fault = match text("fault")? {
+                        "installer" => DeployFault::Installer(text("reason")?.to_owned()),
+                        "never_reports" => DeployFault::NeverReports,
+                        "power" => DeployFault::Power,
+                        "not_started" => DeployFault::NotStarted,
+                        other => return Err(KnobError::Invalid(format!("no deployment fault {other}"))),
+                    };
+                    region.fail_deployments(now, name, fault, times()?)?;
+                }
+                "fail-erases" => region.fail_erases(now, name, times()?)?,
+                "fail-releases" => region.fail_releases(now, name, times()?)?,
+                "mute" => region.set_mute(now, name, flag("mute")?)?,
+                "power-glitch" => region.glitch_power(now, name)?,
+                "mark-broken" => region.mark_broken_by_system(now, name, text("reason")?)?,
                 "fail-next-deployment" => region.fail_next_deployment(now, name, text("error")?)?,
-                "bmc" => region.set_bmc(now, name, bmc(text("state")?)?)?,
+                "bmc" => {
+                    let seconds = body["seconds"].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(30);
+                    region.set_bmc(now, name, bmc(text("state")?, seconds)?)?;
+                }
                 "lock" => region.set_locked(now, name, flag("locked")?)?,
                 "status" => {
                     let status = Status::from_filter(text("status")?).ok_or_else(|| KnobError::Invalid("body: status is not one of MAAS".to_owned()))?;
@@ -162,21 +194,24 @@ fn answer(region: &mut Region, now: Timestamp, request: &Request<Bytes>) -> Resu
     }
 }
 
-fn bmc(text: &str) -> Result<Bmc, KnobError> {
-    match text {
-        "works" => Ok(Bmc::Works),
-        "fails" => Ok(Bmc::Fails),
-        "no_rack" => Ok(Bmc::NoRack),
-        other => Err(KnobError::Invalid(format!("no BMC state {other}"))),
+const BMCS: [(&str, Bmc); 5] = [
+    ("works", Bmc::Works),
+    ("fails", Bmc::Fails),
+    ("no_rack", Bmc::NoRack),
+    ("silent", Bmc::Silent),
+    ("lies", Bmc::Lies),
+];
+
+fn bmc(text: &str, seconds: u32) -> Result<Bmc, KnobError> {
+    if text == "late" {
+        return Ok(Bmc::Late { seconds });
     }
+    let found = BMCS.iter().find(|(name, _)| *name == text).map(|(_, bmc)| *bmc);
+    found.ok_or_else(|| KnobError::Invalid(format!("no BMC state {text}")))
 }
 
 fn machine(m: &MachineState) -> Value {
-    let bmc = match m.bmc {
-        Bmc::Works => "works",
-        Bmc::Fails => "fails",
-        Bmc::NoRack => "no_rack",
-    };
+    let bmc = BMCS.iter().find(|(_, bmc)| *bmc == m.bmc).map_or("late", |(name, _)| name);
     json!({
         "system_id": m.system_id, "hostname": m.hostname, "fqdn": m.fqdn, "zone": m.zone, "status": m.status.filter_value(), "owner": m.owner, "agent_name": m.agent_name,
         "owner_data": m.owner_data, "powered": m.powered, "bmc": bmc, "locked": m.locked, "addresses": m.addresses, "image": m.image, "deployment": m.deployment,

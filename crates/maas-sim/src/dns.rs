@@ -10,7 +10,7 @@ use crate::places::parse_ttl;
 use crate::region::Region;
 use crate::reply::{Answer, Reply};
 use crate::route::Call;
-use crate::state::{AllocType, DnsResource, Due, IpRow};
+use crate::state::{AllocType, DnsResource, Due, Interface, IpRow, Machine};
 use crate::zones::{Addresses, DEFAULT_TTL, canonical};
 
 impl Region {
@@ -228,15 +228,7 @@ impl Region {
                     Some(row) => *row,
                     None => {
                         let subnet = self.subnet_of(ip);
-                        self.insert_ip(IpRow {
-                            alloc: AllocType::UserReserved,
-                            ip: Some(ip),
-                            subnet,
-                            machine: None,
-                            user: Some(user.to_owned()),
-                            created: self.now,
-                            probing: false,
-                        })
+                        self.insert_ip(IpRow::reserved(ip, subnet, Some(user.to_owned()), self.now))
                     }
                 },
             };
@@ -274,11 +266,39 @@ impl Region {
         }
     }
 
-    /// The machine's own name.
+    /// The machine's own name, and those of its interfaces where there are several addresses.
     pub(crate) fn touch_machine_names(&mut self, id: u64) {
-        if let Some(fqdn) = self.machines.get(&id).map(|m| self.fqdn(m)) {
-            self.touch_name(&fqdn);
+        let Some(machine) = self.machines.get(&id) else {
+            return;
+        };
+        let fqdn = self.fqdn(machine);
+        let mut names = Vec::new();
+        if machine.rows().count() > 2 {
+            names.extend(machine.interfaces.iter().map(|i| format!("{}.{fqdn}", i.name)));
         }
+        names.push(fqdn);
+        for name in names {
+            self.touch_name(&name);
+        }
+    }
+
+    /// What a machine's own name leads to: of the boot interface one address per family, fixed before given before seen;
+    /// of the others only when that has none.
+    fn named_addresses(&self, machine: &Machine) -> Vec<IpAddr> {
+        let rank = |row: &IpRow| match row.alloc {
+            AllocType::Sticky => 0,
+            AllocType::UserReserved => 1,
+            AllocType::Auto => 2,
+            AllocType::Dhcp => 3,
+            AllocType::Discovered => 4,
+        };
+        let best = |interface: &Interface, four: bool| {
+            let rows = interface.rows.iter().filter_map(|id| self.ips.get(id)).filter(|r| !r.probing);
+            let usable = rows.filter_map(|r| r.ip.filter(|ip| ip.is_ipv4() == four).map(|ip| (rank(r), ip)));
+            // The first of equals, in the order of links.
+            usable.min_by_key(|(rank, _)| *rank).map(|(_, ip)| ip)
+        };
+        [true, false].into_iter().filter_map(|four| machine.interfaces.iter().find_map(|i| best(i, four))).collect()
     }
 
     /// A domain came, goes, or has another TTL: that changes its SOA record and every name in it.
@@ -328,7 +348,21 @@ impl Region {
         let machine =
             name.split('.').next().and_then(|host| self.by_hostname.get(host)).and_then(|id| self.machines.get(id));
         if let Some(machine) = machine.filter(|m| canonical(&self.fqdn(m)) == name) {
-            found.push((self.domain_ttl(machine.domain), self.machine_addresses(machine)));
+            found.push((self.domain_ttl(machine.domain), self.named_addresses(machine)));
+        }
+        // `eth1.node01.maas`: what the machine has besides.
+        let behind = name.split_once('.').and_then(|(interface, rest)| {
+            let host = rest.split('.').next()?;
+            let machine =
+                self.machines.get(self.by_hostname.get(host)?).filter(|m| canonical(&self.fqdn(m)) == rest)?;
+            Some((machine, machine.interfaces.iter().find(|i| i.name.eq_ignore_ascii_case(interface))?))
+        });
+        if let Some((machine, interface)) = behind {
+            let own = self.named_addresses(machine);
+            let rows = interface.rows.iter().filter_map(|id| self.ips.get(id)).filter(|r| !r.probing);
+            let all =
+                rows.filter(|r| r.alloc != AllocType::Discovered).filter_map(|r| r.ip).filter(|ip| !own.contains(ip));
+            found.push((self.domain_ttl(machine.domain), all.collect()));
         }
         found.retain(|(_, all)| !all.is_empty());
         // Records of one name and type have one TTL; where sources differ the shorter is the safe one.

@@ -9,7 +9,7 @@ use crate::form::Params;
 use crate::hardware::{InterfaceItem, StorageItem, match_storage, parse_interfaces, parse_storage};
 use crate::region::Region;
 use crate::reply::{FieldErrors, Reply};
-use crate::state::{AllocType, Machine};
+use crate::state::{AllocType, Interface, IpRow, Machine};
 
 /// Where the keys come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -221,7 +221,7 @@ impl Region {
             "subnets" | "not_subnets" if !unknown(&|v| self.subnet_spec(v).is_some()).is_empty() => {
                 errors.add(key, "No matching subnets found.");
             }
-            "vlans" | "not_vlans" if !unknown(&is_the_vlan).is_empty() => {
+            "vlans" | "not_vlans" if !unknown(&|v| self.vlans.keys().any(|id| self.is_vlan(*id, v))).is_empty() => {
                 errors.add(key, "No matching VLANs found.");
             }
             "status" | "not_status" => {
@@ -311,14 +311,15 @@ impl Region {
         };
         let at_least = |have: f64| minimum(values).is_none_or(|wanted| have >= wanted);
         let subnets = || -> Vec<u64> {
-            m.rows
-                .iter()
-                .filter_map(|id| self.ips.get(id))
+            m.rows()
+                .filter_map(|id| self.ips.get(&id))
                 .filter(|r| r.alloc != AllocType::Discovered)
                 .filter_map(|r| r.subnet)
                 .collect()
         };
-        let wanted_subnets = || values.iter().filter_map(|v| self.subnet_spec(v)).map(|s| s.id);
+        let wanted_subnets = || values.iter().filter_map(|v| self.subnet_spec(v));
+        let vlans = || m.interfaces.iter().filter_map(|i| i.vlan);
+        let fabrics = || vlans().filter_map(|id| self.fabrics.get(&self.vlans.get(&id)?.fabric));
         let target = if m.ephemeral { "memory" } else { "disk" };
         match key {
             "name" => values
@@ -328,7 +329,7 @@ impl Region {
             "not_id" => !any(&m.system_id),
             "hostname" => any(&m.hostname),
             "not_hostname" => !any(&m.hostname),
-            "mac_address" => any(&m.mac),
+            "mac_address" => m.interfaces.iter().filter_map(|i| i.mac.as_deref()).any(any),
             "domain" => domain(),
             "not_domain" => !domain(),
             "owner" => m.owner.as_deref().is_some_and(any),
@@ -359,54 +360,66 @@ impl Region {
             "mem" => at_least(m.memory as f64),
             "subnets" => wanted_subnets().all(|id| subnets().contains(&id)),
             "not_subnets" => !wanted_subnets().any(|id| subnets().contains(&id)),
-            "fabrics" => any("fabric-0"),
-            "not_fabrics" => !any("fabric-0"),
-            // Values were checked to name the one VLAN there is.
-            "not_vlans" => false,
-            // There are no VM hosts, PCI devices or fabric classes, so nothing has one.
-            "pod" | "pod_type" | "devices" | "fabric_classes" => false,
-            // storage and interfaces are matched as a whole; `vlans` and the `not_` forms of what is not there hold.
+            "fabrics" => fabrics().any(|f| any(&f.name)),
+            "not_fabrics" => !fabrics().any(|f| any(&f.name)),
+            "fabric_classes" => fabrics().any(|f| f.class.as_deref().is_some_and(any)),
+            "not_fabric_classes" => !fabrics().any(|f| f.class.as_deref().is_some_and(any)),
+            "vlans" => vlans().any(|id| values.iter().any(|v| self.is_vlan(id, v))),
+            "not_vlans" => !vlans().any(|id| values.iter().any(|v| self.is_vlan(id, v))),
+            // There are no VM hosts and PCI devices, so nothing has one.
+            "pod" | "pod_type" | "devices" => false,
+            // storage and interfaces are matched as a whole; the `not_` forms of what is not there hold.
             _ => true,
         }
     }
 
+    /// Each item needs an interface that has all of its keys.
     fn match_interfaces(&self, m: &Machine, wanted: &[InterfaceItem], matched: &mut Matched) -> bool {
-        let rows: Vec<_> = m.rows.iter().filter_map(|id| self.ips.get(id)).collect();
-        let subnet_matches =
-            |value: &str| self.subnet_spec(value).is_some_and(|s| rows.iter().any(|r| r.subnet == Some(s.id)));
-        let ok = wanted.iter().all(|(_, keys)| {
-            keys.iter().all(|(key, value)| {
-                let (negated, key) = key.strip_prefix("not_").map_or((false, key.as_str()), |k| (true, k));
-                let hit = match key {
-                    "id" => value.parse() == Ok(m.interface),
-                    "fabric" => value == "fabric-0",
-                    "space" => value == "lab-space",
-                    "subnet" | "subnet_cidr" => subnet_matches(value),
-                    "ip" => value.parse::<IpAddr>().is_ok_and(|ip| rows.iter().any(|r| r.ip == Some(ip))),
-                    "mode" => rows.iter().any(|r| {
-                        (r.alloc == AllocType::Auto && value == "auto")
-                            || (r.alloc == AllocType::Sticky && value == "static")
-                    }),
-                    "name" => value == "eth0",
-                    "hostname" => *value == m.hostname,
-                    "type" => value == "physical",
-                    "vlan" | "vid" => is_the_vlan(value) || value == "0",
-                    "link_speed" => value.parse::<f64>().is_ok_and(|speed| speed <= 1000.0),
-                    // Interfaces have no tags and no fabric class here.
-                    _ => false,
-                };
-                hit != negated
-            })
-        });
-        if ok {
-            matched.interfaces = wanted.iter().map(|(label, _)| (label.clone(), m.interface)).collect();
+        let mut found = Vec::new();
+        for (label, keys) in wanted {
+            let hit = m.interfaces.iter().find(|i| {
+                keys.iter().all(|(key, value)| match key.strip_prefix("not_") {
+                    Some(key) => !self.interface_has(m, i, key, value),
+                    None => self.interface_has(m, i, key, value),
+                })
+            });
+            let Some(interface) = hit else { return false };
+            found.push((label.clone(), interface.id));
         }
-        ok
+        matched.interfaces = found;
+        true
     }
-}
 
-fn is_the_vlan(value: &str) -> bool {
-    matches!(value, "5001" | "vid:0" | "name:untagged" | "untagged" | "fabric:fabric-0" | "space:lab-space")
+    fn interface_has(&self, m: &Machine, interface: &Interface, key: &str, value: &str) -> bool {
+        let rows = || interface.rows.iter().filter_map(|id| self.ips.get(id));
+        let vlan = || interface.vlan.and_then(|id| self.vlans.get(&id));
+        let on_vlan = |spec: &str| interface.vlan.is_some_and(|id| self.is_vlan(id, spec));
+        let mode = |row: &IpRow| match (row.alloc, row.ip) {
+            (AllocType::Auto, _) => "auto",
+            (AllocType::Dhcp, _) => "dhcp",
+            (AllocType::Sticky, Some(_)) => "static",
+            (AllocType::Sticky, None) => "link_up",
+            _ => "",
+        };
+        match key {
+            "id" => value.parse() == Ok(interface.id),
+            "fabric" | "space" => on_vlan(&format!("{key}:{value}")),
+            "fabric_class" => {
+                vlan().and_then(|v| self.fabrics.get(&v.fabric)).is_some_and(|f| f.class.as_deref() == Some(value))
+            }
+            "subnet" | "subnet_cidr" => self.subnet_spec(value).is_some_and(|s| rows().any(|r| r.subnet == Some(s))),
+            "ip" => value.parse::<IpAddr>().is_ok_and(|ip| rows().any(|r| r.ip == Some(ip))),
+            "mode" => rows().any(|r| mode(r) == value),
+            "name" => interface.name == value,
+            "hostname" => m.hostname == value,
+            "type" => interface.kind.name() == value,
+            "vlan" => on_vlan(value),
+            "vid" => vlan().is_some_and(|v| v.vid.to_string() == value),
+            "tag" => interface.tags.contains(value),
+            "link_speed" => value.parse::<f64>().is_ok_and(|speed| speed <= 1000.0),
+            _ => false,
+        }
+    }
 }
 
 fn is_mac(text: &str) -> bool {

@@ -1,9 +1,11 @@
 //! Operations of people and controllers on a machine in its present state: power, abort, marks, annotations.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::Status;
-use crate::life::{by, no_rack};
+use crate::life::{by, no_rack, timed_out};
 use crate::region::Region;
 use crate::reply::{Answer, Reply};
 use crate::results::Progress;
@@ -21,18 +23,10 @@ impl Region {
         if machine.owner.is_none() {
             return Err(Reply::text(409, "Can't start node: it hasn't been allocated."));
         }
-        match machine.bmc {
-            Bmc::Works => {}
-            Bmc::NoRack => return Err(no_rack()),
-            Bmc::Fails => {
-                let name = machine.hostname.clone();
-                self.event(id, Level::Error, "Failed to power on node", "BMC never transitioned from off to on.", None);
-                return Err(Reply::text(
-                    500,
-                    format!("PowerActionError: Failed to power {name}. BMC never transitioned from off to on."),
-                ));
-            }
-        }
+        self.command(id, true)?;
+        let Some(machine) = self.machine_mut(id) else {
+            return Err(Reply::missing("Machine"));
+        };
         // What was stored for the next boot is replaced, by nothing if nothing is given.
         machine.user_data = user_data;
         let (status, manual, again) =
@@ -63,24 +57,7 @@ impl Region {
         if !machine.has_bmc() {
             return Ok(Reply::null());
         }
-        match machine.bmc {
-            Bmc::Works => {}
-            Bmc::NoRack => return Err(no_rack()),
-            Bmc::Fails => {
-                let name = machine.hostname.clone();
-                self.event(
-                    id,
-                    Level::Error,
-                    "Failed to power off node",
-                    "BMC never transitioned from on to off.",
-                    None,
-                );
-                return Err(Reply::text(
-                    500,
-                    format!("PowerActionError: Failed to power {name}. BMC never transitioned from on to off."),
-                ));
-            }
-        }
+        self.command(id, false)?;
         let text = by(call, &call.form.post);
         self.event(id, Level::Debug, "User powering down node", text, Some(&call.caller.user));
         let off = self.durations.power_off;
@@ -96,17 +73,54 @@ impl Region {
         if !machine.has_bmc() {
             return Ok(Reply::json(&json!({"state": "unknown"})));
         }
-        match machine.bmc {
-            Bmc::Works => {
-                machine.power_state = if machine.is_on() { PowerState::On } else { PowerState::Off };
-                Ok(Reply::json(&json!({"state": machine.power_state.name()})))
-            }
-            Bmc::NoRack => Err(no_rack()),
-            Bmc::Fails => {
-                machine.power_state = PowerState::Error;
-                Err(Reply::text(500, "PowerActionError: Connection timed out while performing power action."))
-            }
+        let bmc = machine.bmc;
+        if bmc.answers() {
+            machine.power_state = machine.reported_power();
+            let shown = json!({"state": machine.power_state.name()});
+            self.wait_for(bmc);
+            return Ok(Reply::json(&shown));
         }
+        machine.power_state = PowerState::Error;
+        self.wait_for(bmc);
+        Err(match bmc {
+            Bmc::NoRack => no_rack(),
+            Bmc::Silent => timed_out(),
+            _ => Reply::text(500, "PowerActionError: Connection timed out while performing power action."),
+        })
+    }
+
+    /// Asks a BMC to switch; the error is what the request is answered with. That it obeys comes later.
+    pub(crate) fn command(&mut self, id: u64, on: bool) -> Result<(), Reply> {
+        let Some(machine) = self.machines.get(&id).filter(|m| m.has_bmc()) else {
+            return Ok(());
+        };
+        let (bmc, name) = (machine.bmc, machine.hostname.clone());
+        self.wait_for(bmc);
+        if bmc.answers() {
+            return Ok(());
+        }
+        if bmc == Bmc::NoRack {
+            return Err(no_rack());
+        }
+        let (kind, text) = if on {
+            ("Failed to power on node", "BMC never transitioned from off to on.")
+        } else {
+            ("Failed to power off node", "BMC never transitioned from on to off.")
+        };
+        self.event(id, Level::Error, kind, text, None);
+        Err(match bmc {
+            Bmc::Silent => timed_out(),
+            _ => Reply::text(500, format!("PowerActionError: Failed to power {name}. {text}")),
+        })
+    }
+
+    /// The request is held as long as the BMC takes.
+    fn wait_for(&mut self, bmc: Bmc) {
+        self.hold = self.hold.max(match bmc {
+            Bmc::Late { seconds } => Duration::from_secs(u64::from(seconds)),
+            Bmc::Silent => Duration::from_secs(60),
+            Bmc::Works | Bmc::Fails | Bmc::NoRack | Bmc::Lies => Duration::ZERO,
+        });
     }
 
     pub(crate) fn abort(&mut self, id: u64, call: &Call) -> Answer {

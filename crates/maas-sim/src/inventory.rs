@@ -1,13 +1,16 @@
 //! From an inventory to the tables of a region.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::Status;
-use crate::config::{Config, ImageSpec, MachineSpec};
+use crate::config::{Config, ImageSpec, InterfaceSpec, LinkMode, LinkSpec, MachineSpec, SubnetSpec};
 use crate::region::Region;
 use crate::results::{COMMISSIONING, RunKind, ScriptStatus};
 use crate::state::{
-    AllocType, Bmc, Disk, Domain, Due, Image, IpRow, Level, Machine, Place, PowerState, Subnet, Token, User,
+    AllocType, Bmc, Disk, Domain, Due, Fabric, Faults, Image, Interface, InterfaceKind, IpRange, IpRow, Level, Machine,
+    Place, PowerState, Subnet, Token, User, Vlan,
 };
 use crate::zones::Zones;
 
@@ -29,7 +32,11 @@ impl Region {
             tags: BTreeMap::new(),
             domains: BTreeMap::new(),
             default_domain: 0,
-            subnets: Vec::new(),
+            fabrics: BTreeMap::new(),
+            spaces: BTreeMap::new(),
+            vlans: BTreeMap::new(),
+            subnets: BTreeMap::new(),
+            ranges: BTreeMap::new(),
             images: Vec::new(),
             machines: BTreeMap::new(),
             by_system_id: BTreeMap::new(),
@@ -44,8 +51,10 @@ impl Region {
             agenda: BTreeMap::new(),
             happenings: Vec::new(),
             // Ids that start elsewhere than at 1 do so in a real region too.
-            next_ids: BTreeMap::from([("pool", 0), ("domain", 0), ("interface", 2)]),
+            next_ids: BTreeMap::from([("pool", 0), ("domain", 0), ("interface", 2), ("fabric", 0), ("vlan", 5001)]),
             outage: None,
+            hold: Duration::ZERO,
+            settings: BTreeMap::new(),
             signed_now: None,
             counters: BTreeMap::new(),
             unsimulated: BTreeMap::new(),
@@ -76,15 +85,7 @@ impl Region {
             region.ensure_domain("maas");
         }
         for subnet in config.subnets {
-            let id = region.next_id("subnet");
-            region.subnets.push(Subnet {
-                id,
-                name: subnet.name,
-                cidr: subnet.cidr,
-                gateway: subnet.gateway,
-                dynamic: subnet.dynamic,
-                reserved: subnet.reserved,
-            });
+            region.insert_subnet(subnet);
         }
         for image in config.images {
             region.insert_image(image);
@@ -102,6 +103,7 @@ impl Region {
         let places = match table {
             "zone" => &self.zones,
             "pool" => &self.pools,
+            "space" => &self.spaces,
             _ => &self.tags,
         };
         if let Some((id, _)) = places.iter().find(|(_, p)| p.name == name) {
@@ -112,6 +114,7 @@ impl Region {
         match table {
             "zone" => self.zones.insert(id, place),
             "pool" => self.pools.insert(id, place),
+            "space" => self.spaces.insert(id, place),
             _ => self.tags.insert(id, place),
         };
         id
@@ -186,33 +189,17 @@ impl Region {
 
     pub(crate) fn insert_machine(&mut self, spec: MachineSpec) -> String {
         let id = self.next_id("machine");
-        let system_id = spec.system_id.unwrap_or_else(|| self.new_system_id());
+        let system_id = spec.system_id.clone().unwrap_or_else(|| self.new_system_id());
         let zone = self.ensure_zone(&spec.zone);
         let pool = self.ensure_pool(&spec.pool);
         let domain = spec.domain.as_deref().map_or(self.default_domain, |d| self.ensure_domain(d));
         for tag in &spec.tags {
             self.ensure_tag(tag);
         }
-        let interface = self.next_id("interface");
-        let mut rows = Vec::new();
-        let observed = spec.observed_ip.map(|ip| (AllocType::Discovered, Some(ip)));
-        let links: Vec<_> = if spec.ips.is_empty() {
-            vec![(AllocType::Auto, None)]
-        } else {
-            spec.ips.iter().map(|ip| (AllocType::Sticky, Some(*ip))).collect()
-        };
-        for (alloc, ip) in observed.into_iter().chain(links) {
-            let subnet = ip.map_or_else(|| self.subnets.first().map(|s| s.id), |ip| self.subnet_of(ip));
-            let row = self.insert_ip(IpRow {
-                alloc,
-                ip,
-                subnet,
-                machine: Some(id),
-                user: None,
-                created: self.now,
-                probing: false,
-            });
-            rows.push(row);
+        let interfaces = self.insert_interfaces(id, &spec);
+        if let Some(ip) = spec.bmc_address.filter(|ip| !self.by_ip.contains_key(ip)) {
+            let subnet = self.subnet_of(ip);
+            self.insert_ip(IpRow { alloc: AllocType::Sticky, ..IpRow::reserved(ip, subnet, None, self.now) });
         }
         let disks = spec
             .disks
@@ -239,11 +226,8 @@ impl Region {
             pool,
             tags: spec.tags.into_iter().collect(),
             power_type: spec.power_type,
-            mac: spec.mac.unwrap_or_else(|| {
-                format!("52:54:00:{:02x}:{:02x}:{:02x}", (id >> 16) & 0xff, (id >> 8) & 0xff, id & 0xff)
-            }),
-            interface,
-            rows,
+            bmc_address: spec.bmc_address,
+            interfaces,
             status,
             previous: Status::Ready,
             owner: None,
@@ -257,7 +241,8 @@ impl Region {
             running: false,
             plugged: true,
             bmc: Bmc::Works,
-            fail_next: None,
+            faults: Faults::default(),
+            claimed: None,
             os: None,
             hwe_kernel: None,
             min_hwe_kernel: None,
@@ -280,6 +265,114 @@ impl Region {
         self.give_os(id);
         self.touch_machine_names(id);
         system_id
+    }
+
+    /// A subnet with its fabric, VLAN, space and ranges.
+    fn insert_subnet(&mut self, spec: SubnetSpec) {
+        let fabric = self.fabrics.iter().find(|(_, f)| f.name == spec.fabric).map(|(id, _)| *id).unwrap_or_else(|| {
+            let id = self.next_id("fabric");
+            self.fabrics.insert(id, Fabric { name: spec.fabric.clone(), class: None });
+            id
+        });
+        let space = self.ensure_place("space", &spec.space, "");
+        let same = |v: &Vlan| v.fabric == fabric && v.vid == spec.vid;
+        let vlan = self.vlans.iter().find(|(_, v)| same(v)).map(|(id, _)| *id).unwrap_or_else(|| {
+            let id = self.next_id("vlan");
+            let name = if spec.vid == 0 { "untagged".to_owned() } else { spec.vid.to_string() };
+            let (primary_rack, relay) = (Some("labrck".to_owned()), None);
+            let vlan =
+                Vlan { fabric, vid: spec.vid, name, mtu: 1500, dhcp: true, space: Some(space), primary_rack, relay };
+            self.vlans.insert(id, vlan);
+            id
+        });
+        let id = self.next_id("subnet");
+        for (range, dynamic) in [(spec.dynamic, true), (spec.reserved, false)] {
+            if let Some((start, end)) = range {
+                let number = self.next_id("range");
+                let comment = if dynamic { "dhcp" } else { "" }.to_owned();
+                self.ranges.insert(number, IpRange { subnet: id, dynamic, start, end, comment, user: None });
+            }
+        }
+        self.subnets.insert(
+            id,
+            Subnet {
+                name: spec.name,
+                description: String::new(),
+                vlan,
+                cidr: spec.cidr,
+                gateway: spec.gateway,
+                dns_servers: spec.gateway.iter().map(ToString::to_string).collect(),
+                rdns_mode: 2,
+                allow_dns: true,
+                allow_proxy: true,
+                active_discovery: false,
+                managed: true,
+            },
+        );
+    }
+
+    fn insert_interfaces(&mut self, machine: u64, spec: &MachineSpec) -> Vec<Interface> {
+        let one;
+        let specs = if spec.interfaces.is_empty() {
+            let fixed = |ip: &IpAddr| LinkSpec { mode: LinkMode::Static, subnet: None, ip: Some(*ip) };
+            let links = if spec.ips.is_empty() {
+                vec![LinkSpec { mode: LinkMode::Auto, subnet: None, ip: None }]
+            } else {
+                spec.ips.iter().map(fixed).collect()
+            };
+            let (mac, observed_ip) = (spec.mac.clone(), spec.observed_ip);
+            one = [InterfaceSpec { name: "eth0".to_owned(), mac, observed_ip, links }];
+            &one[..]
+        } else {
+            &spec.interfaces
+        };
+        let mut made = Vec::new();
+        for (at, spec) in specs.iter().enumerate() {
+            let id = self.next_id("interface");
+            let observed = spec.observed_ip.map(|ip| (AllocType::Discovered, Some(ip), self.subnet_of(ip)));
+            let links: Vec<_> = spec.links.iter().map(|link| self.link_row(link)).collect();
+            let vlan = links.first().or(observed.as_ref()).and_then(|(_, _, subnet)| self.subnets.get(&(*subnet)?));
+            let vlan = vlan.map(|s| s.vlan).or_else(|| self.vlans.keys().next().copied());
+            let mut rows = Vec::new();
+            for (alloc, ip, subnet) in observed.into_iter().chain(links) {
+                let (interface, created) = (Some(id), self.now);
+                let row =
+                    IpRow { alloc, ip, subnet, machine: Some(machine), interface, user: None, created, probing: false };
+                rows.push(self.insert_ip(row));
+            }
+            let mac = spec.mac.clone().unwrap_or_else(|| {
+                let [_, _, _, _, _, b, c, d] = machine.to_be_bytes();
+                format!("52:54:{at:02x}:{b:02x}:{c:02x}:{d:02x}")
+            });
+            made.push(Interface {
+                id,
+                name: spec.name.clone(),
+                kind: InterfaceKind::Physical,
+                mac: Some(mac),
+                vlan,
+                tags: BTreeSet::new(),
+                parents: Vec::new(),
+                rows,
+                mtu: None,
+                params: BTreeMap::new(),
+                gateways: (None, None),
+            });
+        }
+        made
+    }
+
+    /// Kind, address and subnet of the row that makes a link.
+    fn link_row(&self, link: &LinkSpec) -> (AllocType, Option<IpAddr>, Option<u64>) {
+        let named = link.subnet.as_deref().and_then(|text| self.subnet_spec(text));
+        let subnet = named
+            .or_else(|| link.ip.and_then(|ip| self.subnet_of(ip)))
+            .or_else(|| self.subnets.keys().next().copied().filter(|_| link.ip.is_none()));
+        let alloc = match link.mode {
+            LinkMode::Auto => AllocType::Auto,
+            LinkMode::Static | LinkMode::LinkUp => AllocType::Sticky,
+            LinkMode::Dhcp => AllocType::Dhcp,
+        };
+        (alloc, link.ip.filter(|_| link.mode == LinkMode::Static), subnet)
     }
 
     /// A machine that was put into a status of deployment by hand has what it would have got: the default image.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::Status;
 use crate::config::{ImageSpec, MachineSpec};
 use crate::region::{Outage, Region};
-use crate::state::{AllocType, Bmc, DnsResource, IpRow, Level, User};
+use crate::state::{Bmc, DeployFault, DnsResource, Faults, IpRow, Level, User};
 
 /// Why a knob could not be turned.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -147,6 +147,7 @@ impl Region {
         let id = self.locate(machine)?;
         if let Some(m) = self.machine_mut(id) {
             m.bmc = bmc;
+            m.claimed = None;
         }
         self.plan_power_poll(id);
         Ok(())
@@ -157,10 +158,76 @@ impl Region {
     /// # Errors
     /// No such machine.
     pub fn fail_next_deployment(&mut self, now: Timestamp, machine: &str, error: &str) -> Result<(), KnobError> {
+        self.fail_deployments(now, machine, DeployFault::Installer(error.to_owned()), Some(1))
+    }
+
+    /// Lets the next deployments of the machine go wrong in that way, so many times or always (`None`); also one that
+    /// runs now. Zero times makes deployments work again.
+    ///
+    /// # Errors
+    /// No such machine.
+    pub fn fail_deployments(
+        &mut self,
+        now: Timestamp,
+        machine: &str,
+        fault: DeployFault,
+        times: Option<u32>,
+    ) -> Result<(), KnobError> {
+        self.with_faults(now, machine, |faults| faults.deployment = Some((fault, times.into())))
+    }
+
+    /// Lets disks of the machine refuse to be erased, so many times or always (`None`): `Failed disk erasing`.
+    ///
+    /// # Errors
+    /// No such machine.
+    pub fn fail_erases(&mut self, now: Timestamp, machine: &str, times: Option<u32>) -> Result<(), KnobError> {
+        self.with_faults(now, machine, |faults| faults.erase = times.into())
+    }
+
+    /// Lets releases of the machine hang while it runs, so many times or always (`None`): the request is answered with
+    /// Releasing, the power never goes off, and the watchdog ends it in `Releasing failed`. A release that fails within its
+    /// request is what [`Bmc::Fails`] makes.
+    ///
+    /// # Errors
+    /// No such machine.
+    pub fn fail_releases(&mut self, now: Timestamp, machine: &str, times: Option<u32>) -> Result<(), KnobError> {
+        self.with_faults(now, machine, |faults| faults.release = times.into())
+    }
+
+    /// Lets what is deployed on the machine be dead: MAAS sees it ask for its user data and says Deployed, but there is no
+    /// [`Booted`](crate::Happening::Booted), so nothing on it ever joins anything. From the next boot on.
+    ///
+    /// # Errors
+    /// No such machine.
+    pub fn set_mute(&mut self, now: Timestamp, machine: &str, mute: bool) -> Result<(), KnobError> {
+        self.with_faults(now, machine, |faults| faults.mute = mute)
+    }
+
+    /// Cuts the power for a moment: what is on disk boots again; what ran from memory has lost its root and nothing runs
+    /// any more, while MAAS shows Deployed and on.
+    ///
+    /// # Errors
+    /// No such machine.
+    pub fn glitch_power(&mut self, now: Timestamp, machine: &str) -> Result<(), KnobError> {
+        self.tick(now);
+        let id = self.locate(machine)?;
+        if self.machines.get(&id).is_some_and(crate::state::Machine::is_on) {
+            self.power_news(id, true, false);
+            self.power_news(id, false, true);
+        }
+        Ok(())
+    }
+
+    fn with_faults(
+        &mut self,
+        now: Timestamp,
+        machine: &str,
+        change: impl FnOnce(&mut Faults),
+    ) -> Result<(), KnobError> {
         self.tick(now);
         let id = self.locate(machine)?;
         if let Some(m) = self.machine_mut(id) {
-            m.fail_next = Some(error.to_owned());
+            change(&mut m.faults);
         }
         Ok(())
     }
@@ -342,15 +409,7 @@ impl Region {
                 Some(row) => *row,
                 None => {
                     let subnet = self.subnet_of(*ip);
-                    self.insert_ip(IpRow {
-                        alloc: AllocType::UserReserved,
-                        ip: Some(*ip),
-                        subnet,
-                        machine: None,
-                        user: None,
-                        created: self.now,
-                        probing: false,
-                    })
+                    self.insert_ip(IpRow::reserved(*ip, subnet, None, self.now))
                 }
             })
             .collect();

@@ -90,13 +90,13 @@ mod zones;
 
 pub use auth::FAKE_SECRET;
 pub use config::{
-    ADMIN_KEY, Config, ConfigError, ConfigErrorKind, DiskSpec, Durations, ImageSpec, MachineSpec, PlaceSpec,
-    SubnetSpec, USER_KEY, UserSpec,
+    ADMIN_KEY, Config, ConfigError, ConfigErrorKind, DiskSpec, Durations, ImageSpec, InterfaceSpec, LinkMode, LinkSpec,
+    MachineSpec, PlaceSpec, SubnetSpec, USER_KEY, UserSpec,
 };
 pub use knobs::{KnobError, KnobErrorKind, MachineState};
 pub use nameserver::serve_dns;
-pub use region::{Happening, Outage, Region, RequestRecord};
+pub use region::{Happening, Held, Outage, Region, RequestRecord};
 pub use shell::{ClockFn, SharedRegion, ShellError, ShellErrorKind, serve};
-pub use state::Bmc;
+pub use state::{Bmc, DeployFault};
 pub use status::Status;
 pub use zones::{NameAnswer, RecordKind, Zone};

@@ -9,14 +9,22 @@ use crate::Status;
 use crate::form::Params;
 use crate::region::{Happening, Region};
 use crate::reply::{Answer, Reply};
-use crate::results::{INSTALL_LOG, RunKind, ScriptStatus};
+use crate::results::{INSTALL_LOG, Progress, RunKind, ScriptStatus};
 use crate::route::Call;
-use crate::state::{AllocType, Bmc, Level, Step};
+use crate::state::{AllocType, Bmc, DeployFault, Level, Step};
 
 const NO_RACK: &str = "Unable to connect to any rack controller labrck; no connections available.";
 
 pub(crate) fn no_rack() -> Reply {
     Reply::text(503, NO_RACK).with("retry-after", "10")
+}
+
+/// What a BMC that never answers ends in.
+pub(crate) fn timed_out() -> Reply {
+    Reply::text(
+        504,
+        "Unexpected exception: TimeoutError. See /var/log/maas/regiond.log on the region server for more information.",
+    )
 }
 
 /// `(user)` or `(user) - comment`, as descriptions of user events read.
@@ -119,8 +127,12 @@ impl Region {
         self.set_machine_status(id, Status::Deploying);
         self.begin_run(id, RunKind::Installation, &[INSTALL_LOG], ScriptStatus::Pending);
         self.event(id, Level::Info, "Deploying", "", None);
-        let no_rack = self.machines.get(&id).is_some_and(|m| m.bmc == Bmc::NoRack).then(no_rack);
-        let claimed = match no_rack {
+        let unstartable = match self.machine_mut(id).map(|m| (m.bmc, &mut m.faults.deployment)) {
+            Some((Bmc::NoRack, _)) => Some(no_rack()),
+            Some((_, Some((DeployFault::NotStarted, times)))) => times.take().then(|| Reply::bare(500)),
+            _ => None,
+        };
+        let claimed = match unstartable {
             Some(reply) => Err(reply),
             None => self.claim_auto(id),
         };
@@ -158,9 +170,12 @@ impl Region {
         if !status.is_releasable() {
             return Err(Reply::text(409, format!("Machine cannot be released in its current state ('{status}').")));
         }
-        let quick = data.checkbox("quick_erase");
-        if quick || data.checkbox("erase") || data.checkbox("secure_erase") {
-            self.start_erasing(id, call, quick || data.checkbox("secure_erase"))?;
+        let asked = |option: &str| data.checkbox(option);
+        let fast = asked("quick_erase") || asked("secure_erase");
+        if fast || asked("erase") || self.setting_is_true("enable_disk_erasing_on_release") {
+            // Each of the three triggers wiping; from 3.5 on the faster ways reach the script only beside `erase`.
+            let quick = fast && (asked("erase") || !self.is_at_least(3, 5));
+            self.start_erasing(id, call, quick)?;
         } else {
             let text = by(call, data);
             self.event(id, Level::Debug, "User releasing node", text, Some(&call.caller.user));
@@ -171,19 +186,19 @@ impl Region {
 
     fn start_erasing(&mut self, id: u64, call: &Call, quick: bool) -> Result<(), Reply> {
         let text = by(call, &call.form.data);
-        self.event(id, Level::Debug, "User erasing disks", text, Some(&call.caller.user));
-        if self.machines.get(&id).is_some_and(|m| m.bmc == Bmc::NoRack) {
-            return Err(no_rack());
-        }
+        self.event(id, Level::Debug, "User erasing disk", text, Some(&call.caller.user));
+        self.command(id, true)?;
         self.wipe(id);
         if let Some(machine) = self.machine_mut(id) {
             machine.epoch += 1;
             machine.netboot = true;
-            machine.running = machine.has_bmc();
         }
+        self.log_installation(id, Progress::GivenUp);
         self.set_machine_status(id, Status::DiskErasing);
-        let after = if quick { self.durations.quick_erase } else { self.durations.erase };
-        self.schedule_step(id, after, Step::Erased);
+        let d = self.durations.clone();
+        // It boots into the ephemeral system for that, also when it was off; what ran is gone either way.
+        self.schedule_step(id, d.power_on, Step::EraseBoot);
+        self.schedule_step(id, if quick { d.quick_erase } else { d.erase }.max(d.power_on), Step::Erased);
         Ok(())
     }
 
@@ -200,26 +215,18 @@ impl Region {
         machine.hwe_kernel = None;
         machine.netboot = true;
         machine.ephemeral = false;
-        let (running, bmc, has_bmc) = (machine.is_on(), machine.bmc, machine.has_bmc());
+        let (running, has_bmc) = (machine.is_on(), machine.has_bmc());
+        self.log_installation(id, Progress::GivenUp);
         self.set_machine_status(id, Status::Releasing);
         self.event(id, Level::Info, "Releasing", "", None);
         if !running || !has_bmc {
             self.finish_release(id);
             return Ok(());
         }
-        if bmc != Bmc::Works {
+        if let Err(reply) = self.command(id, false) {
             // The status goes back to what it was; what was cleared stays cleared.
-            let name = self.machines.get(&id).map(|m| m.hostname.clone()).unwrap_or_default();
-            self.event(id, Level::Error, "Failed to power off node", "BMC did not answer", None);
             self.set_machine_status(id, before);
-            return Err(if bmc == Bmc::NoRack {
-                no_rack()
-            } else {
-                Reply::text(
-                    500,
-                    format!("PowerActionError: Failed to power {name}. BMC never transitioned from on to off."),
-                )
-            });
+            return Err(reply);
         }
         let d = self.durations.clone();
         self.schedule_step(id, d.release, Step::ReleasedOff);
@@ -243,7 +250,9 @@ impl Region {
             machine.error_description.clear();
         }
         self.event(id, Level::Info, "Released", "", None);
-        self.set_machine_status(id, Status::Ready);
+        // What was never commissioned is New again.
+        let known = self.machines.get(&id).is_some_and(|m| m.runs.iter().any(|r| r.kind == RunKind::Commissioning));
+        self.set_machine_status(id, if known { Status::Ready } else { Status::New });
     }
 
     /// Says that what was deployed is lost, if there was something.
@@ -305,7 +314,7 @@ impl Region {
 
     /// Gives every AUTO row of the machine an address, hidden until it counts as checked.
     fn claim_auto(&mut self, id: u64) -> Result<(), Reply> {
-        let rows = self.machines.get(&id).map(|m| m.rows.clone()).unwrap_or_default();
+        let rows = self.rows_of(id);
         for row in rows {
             let subnet = match self.ips.get(&row) {
                 Some(r) if r.alloc == AllocType::Auto && r.ip.is_none() => r.subnet,
@@ -324,7 +333,7 @@ impl Region {
 
     /// Takes the addresses of AUTO rows back. The rows stay, and stay linked to DNS resources.
     pub(crate) fn free_auto(&mut self, id: u64) {
-        let rows = self.machines.get(&id).map(|m| m.rows.clone()).unwrap_or_default();
+        let rows = self.rows_of(id);
         for id in rows {
             let Some(row) = self.ips.get_mut(&id).filter(|r| r.alloc == AllocType::Auto) else {
                 continue;
@@ -340,7 +349,7 @@ impl Region {
 
     /// The deployed system came up: what runs on it may start.
     pub(crate) fn booted(&mut self, id: u64) {
-        let Some(m) = self.machines.get(&id) else {
+        let Some(m) = self.machines.get(&id).filter(|m| !m.faults.mute) else {
             return;
         };
         let addresses: Vec<IpAddr> = self.machine_addresses(m);

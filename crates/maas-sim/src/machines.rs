@@ -279,8 +279,8 @@ impl Region {
         if let Some(set) = self.by_status.get_mut(&machine.status) {
             set.remove(&id);
         }
-        for row in &machine.rows {
-            self.remove_ip(*row);
+        for row in machine.rows() {
+            self.remove_ip(row);
         }
         self.events.retain(|e| e.machine != id);
         if machine.is_on() {

@@ -7,16 +7,16 @@ use serde_json::Value;
 use crate::region::Region;
 use crate::reply::{Answer, Reply};
 use crate::route::Call;
-use crate::state::{AllocType, IpRow, Subnet};
+use crate::state::{AllocType, IpRange, IpRow, Subnet};
 
-fn number(ip: IpAddr) -> u128 {
+pub(crate) fn number(ip: IpAddr) -> u128 {
     match ip {
         IpAddr::V4(ip) => u128::from(u32::from(ip)),
         IpAddr::V6(ip) => u128::from(ip),
     }
 }
 
-fn address(number: u128, like: IpAddr) -> IpAddr {
+pub(crate) fn address(number: u128, like: IpAddr) -> IpAddr {
     match like {
         // Numbers come from addresses of that family, so they fit.
         IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::from(u32::try_from(number).unwrap_or(u32::MAX))),
@@ -24,10 +24,8 @@ fn address(number: u128, like: IpAddr) -> IpAddr {
     }
 }
 
-fn within(range: Option<(IpAddr, IpAddr)>, ip: IpAddr) -> bool {
-    range.is_some_and(|(first, last)| {
-        first.is_ipv4() == ip.is_ipv4() && number(first) <= number(ip) && number(ip) <= number(last)
-    })
+pub(crate) fn within(range: &IpRange, ip: IpAddr) -> bool {
+    range.start.is_ipv4() == ip.is_ipv4() && number(range.start) <= number(ip) && number(ip) <= number(range.end)
 }
 
 impl Region {
@@ -50,36 +48,53 @@ impl Region {
     }
 
     pub(crate) fn subnet_of(&self, ip: IpAddr) -> Option<u64> {
-        self.subnets.iter().filter(|s| s.cidr.contains(&ip)).max_by_key(|s| s.cidr.prefix_len()).map(|s| s.id)
+        self.subnets
+            .iter()
+            .filter(|(_, s)| s.cidr.contains(&ip))
+            .max_by_key(|(_, s)| s.cidr.prefix_len())
+            .map(|(id, _)| *id)
     }
 
     /// A subnet by id, CIDR, name or one of the prefixed forms.
-    pub(crate) fn subnet_spec(&self, text: &str) -> Option<&Subnet> {
-        let find = |test: &dyn Fn(&Subnet) -> bool| self.subnets.iter().find(|s| test(s));
+    pub(crate) fn subnet_spec(&self, text: &str) -> Option<u64> {
+        let find =
+            |test: &dyn Fn(u64, &Subnet) -> bool| self.subnets.iter().find(|(id, s)| test(**id, s)).map(|(id, _)| *id);
+        let on_vlan = |spec: &str| find(&|_, s| self.is_vlan(s.vlan, spec));
         match text.split_once(':') {
-            Some(("cidr", cidr)) => find(&|s| s.cidr.to_string() == cidr),
-            Some(("name", name)) => find(&|s| s.name == name),
-            Some(("ip", ip)) => {
-                ip.parse::<IpAddr>().ok().and_then(|ip| self.subnet_of(ip)).and_then(|id| find(&|s| s.id == id))
-            }
-            Some(("space", "lab-space") | ("fabric", "fabric-0") | ("vid", "0") | ("vlan", "5001")) => {
-                self.subnets.first()
-            }
-            _ => find(&|s| s.id.to_string() == text || s.cidr.to_string() == text || s.name == text),
+            Some(("cidr", cidr)) => find(&|_, s| s.cidr.to_string() == cidr),
+            Some(("name", name)) => find(&|_, s| s.name == name),
+            Some(("ip", ip)) => ip.parse::<IpAddr>().ok().and_then(|ip| self.subnet_of(ip)),
+            Some(("vlan", id)) => on_vlan(id),
+            Some(("space" | "fabric" | "vid", _)) => on_vlan(text),
+            _ => find(&|id, s| id.to_string() == text || s.cidr.to_string() == text || s.name == text),
+        }
+    }
+
+    /// True if the VLAN is the one that a specifier names: an id, or `fabric:`, `vid:`, `space:`, `name:`.
+    pub(crate) fn is_vlan(&self, id: u64, spec: &str) -> bool {
+        let Some(vlan) = self.vlans.get(&id) else {
+            return false;
+        };
+        match spec.split_once(':') {
+            Some(("vid", vid)) => vlan.vid.to_string() == vid,
+            Some(("name", name)) => vlan.name == name,
+            Some(("fabric", name)) => self.fabrics.get(&vlan.fabric).is_some_and(|f| f.name == name),
+            Some(("space", name)) => vlan.space.and_then(|s| self.spaces.get(&s)).is_some_and(|s| s.name == name),
+            _ => id.to_string() == spec || vlan.name == spec,
         }
     }
 
     /// The address that MAAS would hand out: the first of the smallest gap. A single released address is the smallest
     /// gap there is, so it is the very next to be used again.
     pub(crate) fn pick_ip(&self, subnet: u64) -> Result<IpAddr, Reply> {
-        let Some(subnet) = self.subnets.iter().find(|s| s.id == subnet) else {
+        let (id, Some(subnet)) = (subnet, self.subnets.get(&subnet)) else {
             return Err(Reply::missing("Subnet"));
         };
         let network = subnet.cidr.network();
         let (first, last) = (number(network) + 1, number(subnet.cidr.broadcast()));
         let last = if network.is_ipv4() { last.saturating_sub(1) } else { last };
         let mut blocks: Vec<(u128, u128)> =
-            [subnet.dynamic, subnet.reserved].into_iter().flatten().map(|(a, b)| (number(a), number(b))).collect();
+            self.ranges.values().filter(|r| r.subnet == id).map(|r| (number(r.start), number(r.end))).collect();
         blocks.extend(subnet.gateway.map(|g| (number(g), number(g))));
         blocks.extend(self.by_ip.range(network..=subnet.cidr.broadcast()).map(|(ip, _)| (number(*ip), number(*ip))));
         blocks.sort_unstable();
@@ -139,7 +154,6 @@ impl Region {
         let subnet = match (data.last("subnet"), given) {
             (Some(text), _) => Some(
                 self.subnet_spec(text)
-                    .map(|s| s.id)
                     .ok_or_else(|| Reply::text(400, format!("Unable to identify subnet: {text}.")))?,
             ),
             (None, Some(ip)) => self.subnet_of(ip),
@@ -171,29 +185,26 @@ impl Region {
             }
         };
         let user = Some(call.caller.user.clone());
-        let row = self.insert_ip(IpRow {
-            alloc: AllocType::UserReserved,
-            ip: Some(ip),
-            subnet,
-            machine: None,
-            user,
-            created: self.now,
-            probing: false,
-        });
+        let row = self.insert_ip(IpRow::reserved(ip, subnet, user, self.now));
         if let Some((label, domain)) = name {
             self.add_to_resource(&label, domain, row);
         }
         Ok(self.ips.get(&row).map_or_else(Reply::null, |r| Reply::json(&self.ip_json(r))))
     }
 
+    /// True for addresses that only DHCP hands out.
+    pub(crate) fn in_dynamic_range(&self, subnet: u64, ip: IpAddr) -> bool {
+        self.ranges.values().any(|r| r.subnet == subnet && r.dynamic && within(r, ip))
+    }
+
     fn check_reservable(&self, ip: IpAddr, subnet: u64) -> Result<IpAddr, Reply> {
-        let Some(subnet) = self.subnets.iter().find(|s| s.id == subnet) else {
+        let (id, Some(subnet)) = (subnet, self.subnets.get(&subnet)) else {
             return Err(Reply::missing("Subnet"));
         };
         if !subnet.cidr.contains(&ip) {
             return Err(Reply::text(403, format!("{ip} is not within the subnet CIDR: {}", subnet.cidr)));
         }
-        if within(subnet.dynamic, ip) {
+        if self.in_dynamic_range(id, ip) {
             return Err(Reply::text(
                 403,
                 format!(
@@ -231,7 +242,9 @@ impl Region {
         };
         self.remove_ip(row);
         for machine in self.machines.values_mut() {
-            machine.rows.retain(|id| *id != row);
+            for interface in &mut machine.interfaces {
+                interface.rows.retain(|id| *id != row);
+            }
         }
         Ok(Reply::no_content())
     }

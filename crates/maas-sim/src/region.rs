@@ -11,7 +11,10 @@ use jiff::Timestamp;
 use crate::Status;
 use crate::config::Durations;
 use crate::reply::Reply;
-use crate::state::{DnsResource, Domain, Due, Event, Image, IpRow, Level, Machine, Place, Step, Subnet, Token, User};
+use crate::state::{
+    DnsResource, Domain, Due, Event, Fabric, Image, IpRange, IpRow, Level, Machine, Place, Step, Subnet, Token, User,
+    Vlan,
+};
 use crate::zones::Zones;
 
 /// Something that happened to hardware, for whoever simulates what runs on it.
@@ -55,6 +58,10 @@ pub enum Happening {
         system_id: String,
     },
 }
+
+/// In the extensions of a response: the region holds it back for that long, as a real one waits for a BMC. Shells do so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held(pub Duration);
 
 /// One line of the request log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,7 +112,11 @@ pub struct Region {
     pub(crate) tags: BTreeMap<u64, Place>,
     pub(crate) domains: BTreeMap<u64, Domain>,
     pub(crate) default_domain: u64,
-    pub(crate) subnets: Vec<Subnet>,
+    pub(crate) fabrics: BTreeMap<u64, Fabric>,
+    pub(crate) spaces: BTreeMap<u64, Place>,
+    pub(crate) vlans: BTreeMap<u64, Vlan>,
+    pub(crate) subnets: BTreeMap<u64, Subnet>,
+    pub(crate) ranges: BTreeMap<u64, IpRange>,
     pub(crate) images: Vec<Image>,
 
     pub(crate) machines: BTreeMap<u64, Machine>,
@@ -125,6 +136,10 @@ pub struct Region {
     pub(crate) next_ids: BTreeMap<&'static str, u64>,
 
     pub(crate) outage: Option<Outage>,
+    /// How long the present request is held back by a BMC.
+    pub(crate) hold: Duration,
+    /// Settings of `maas/?op=set_config` that differ from what they are at first.
+    pub(crate) settings: BTreeMap<String, String>,
     /// The time by the clock of who sent the present request, where it is not ours.
     pub(crate) signed_now: Option<Timestamp>,
     pub(crate) counters: BTreeMap<String, u64>,
@@ -167,7 +182,12 @@ impl Region {
         if self.log.len() > LOG_LIMIT {
             self.log.pop_front();
         }
-        reply.into_response(Some("36763f1444f05f8c565d0292aabefcaa9ece4369"))
+        let mut response = reply.into_response(Some("36763f1444f05f8c565d0292aabefcaa9ece4369"));
+        let hold = std::mem::take(&mut self.hold);
+        if !hold.is_zero() {
+            response.extensions_mut().insert(Held(hold));
+        }
+        response
     }
 
     /// Lets everything happen that is due by `now`; answers when the next thing is due.
@@ -241,6 +261,17 @@ impl Region {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// True for a region of that version or a later one.
+    pub(crate) fn is_at_least(&self, major: u32, minor: u32) -> bool {
+        let mut parts = self.version.split(['.', '~', ' ', '-']).map(|p| p.parse().unwrap_or(0));
+        (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= (major, minor)
+    }
+
+    /// True if a setting was set to true.
+    pub(crate) fn setting_is_true(&self, name: &str) -> bool {
+        self.settings.get(name).is_some_and(|v| v.eq_ignore_ascii_case("true"))
     }
 
     /// Every `system_id`, in list order.
@@ -329,6 +360,11 @@ impl Region {
 
     pub(crate) fn machine_mut(&mut self, id: u64) -> Option<&mut Machine> {
         self.machines.get_mut(&id)
+    }
+
+    /// Address rows of all interfaces of a machine.
+    pub(crate) fn rows_of(&self, id: u64) -> Vec<u64> {
+        self.machines.get(&id).map(|m| m.rows().collect()).unwrap_or_default()
     }
 
     pub(crate) fn fqdn(&self, machine: &Machine) -> String {

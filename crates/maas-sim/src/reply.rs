@@ -50,6 +50,11 @@ impl Reply {
         Self::json(&Value::Null)
     }
 
+    /// A status without a body or a type: an error outside of any handler.
+    pub(crate) fn bare(status: u16) -> Self {
+        Self::new(status, "", Vec::new())
+    }
+
     /// 204 without a body.
     pub(crate) fn no_content() -> Self {
         Self::new(204, "text/plain", Vec::new())
@@ -113,6 +118,9 @@ impl Reply {
         let mut response = Response::new(Bytes::from(self.body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
+        if self.content_type.is_empty() {
+            return response;
+        }
         headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         headers.insert(http::header::VARY, HeaderValue::from_static("Authorization, Cookie"));
         headers.insert("x-frame-options", HeaderValue::from_static("DENY"));

@@ -136,10 +136,10 @@ impl Region {
             ("ipaddresses", "GET", _) => self.list_ips(call),
             ("ipaddresses", _, "reserve") => self.reserve_ip(call),
             ("ipaddresses", _, _) => self.release_ip(call),
-            ("subnets", _, _) => Ok(Reply::list(self.subnets.iter().map(crate::view::subnet).collect())),
+            ("subnets", _, _) => Ok(Reply::list(self.subnets.keys().map(|id| self.subnet_json(*id)).collect())),
             ("subnet", _, _) => self
                 .subnet_spec(&call.key)
-                .map(|s| Reply::json(&crate::view::subnet(s)))
+                .map(|id| Reply::json(&self.subnet_json(id)))
                 .ok_or_else(|| Reply::missing("Subnet")),
             ("boot-resources" | "boot-resource", _, _) => self.answer_images(call),
             ("results" | "result", _, _) => {

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::control;
-use crate::region::{Happening, Outage, Region};
+use crate::region::{Happening, Held, Outage, Region};
 
 /// The clock of a shell: real, scaled or virtual time.
 pub type ClockFn = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -170,7 +170,11 @@ where
             let (parts, body) = request.into_parts();
             let body =
                 Limited::new(body, BODY_LIMIT).collect().await.map_err(|e| ShellError::Body(e.to_string()))?.to_bytes();
-            shared.answer(Request::from_parts(parts, body)).map(|response| response.map(Full::new))
+            let response = shared.answer(Request::from_parts(parts, body))?;
+            if let Some(Held(time)) = response.extensions().get() {
+                tokio::time::sleep(*time).await;
+            }
+            Ok(response.map(Full::new))
         })
     }
 }

@@ -19,6 +19,83 @@ pub enum Bmc {
     Fails,
     /// No rack controller is connected for it: 503 with `Retry-After: 10`.
     NoRack,
+    /// Never answers: requests are held for a minute and answered 504.
+    Silent,
+    /// Obeys, but each answer is held for that long.
+    Late {
+        /// How long.
+        seconds: u32,
+    },
+    /// Says that it obeyed and does nothing; asked later, it still says so.
+    Lies,
+}
+
+impl Bmc {
+    /// Does what it is told.
+    pub(crate) fn obeys(self) -> bool {
+        matches!(self, Self::Works | Self::Late { .. })
+    }
+
+    /// Answers, truly or not.
+    pub(crate) fn answers(self) -> bool {
+        self.obeys() || self == Self::Lies
+    }
+}
+
+/// How a deployment goes wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeployFault {
+    /// The installer reports this reason: it is the `error_description`, in ERROR events, and at the end of the log.
+    Installer(String),
+    /// The system is installed and boots, but never asks MAAS for its user data: the watchdog gives up after its time.
+    NeverReports,
+    /// The machine cannot be switched on for its deployment.
+    Power,
+    /// The workflow cannot be started: the request is answered 500 without a body, and the machine is Allocated again.
+    NotStarted,
+}
+
+/// What goes wrong with a machine by a person's wish, and how often.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    pub(crate) deployment: Option<(DeployFault, Times)>,
+    pub(crate) erase: Times,
+    pub(crate) release: Times,
+    /// What was deployed starts, but nothing on it does anything.
+    pub(crate) mute: bool,
+}
+
+/// A number of times, or always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Times {
+    Left(u32),
+    Always,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self::Left(0)
+    }
+}
+
+impl From<Option<u32>> for Times {
+    fn from(times: Option<u32>) -> Self {
+        times.map_or(Self::Always, Self::Left)
+    }
+}
+
+impl Times {
+    /// True if it is to happen now; one time less is left then.
+    pub(crate) fn take(&mut self) -> bool {
+        match self {
+            Self::Left(0) => false,
+            Self::Left(n) => {
+                *n -= 1;
+                true
+            }
+            Self::Always => true,
+        }
+    }
 }
 
 /// `power_state` as the region knows it.
@@ -68,13 +145,89 @@ pub(crate) struct Domain {
 }
 
 #[derive(Debug)]
-pub(crate) struct Subnet {
-    pub(crate) id: u64,
+pub(crate) struct Fabric {
     pub(crate) name: String,
+    pub(crate) class: Option<String>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Vlan {
+    pub(crate) fabric: u64,
+    pub(crate) vid: u16,
+    pub(crate) name: String,
+    pub(crate) mtu: u32,
+    pub(crate) dhcp: bool,
+    pub(crate) space: Option<u64>,
+    pub(crate) primary_rack: Option<String>,
+    pub(crate) relay: Option<u64>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Subnet {
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) vlan: u64,
     pub(crate) cidr: IpNet,
     pub(crate) gateway: Option<IpAddr>,
-    pub(crate) dynamic: Option<(IpAddr, IpAddr)>,
-    pub(crate) reserved: Option<(IpAddr, IpAddr)>,
+    pub(crate) dns_servers: Vec<String>,
+    pub(crate) rdns_mode: u8,
+    pub(crate) allow_dns: bool,
+    pub(crate) allow_proxy: bool,
+    pub(crate) active_discovery: bool,
+    pub(crate) managed: bool,
+}
+
+/// A range of addresses that AUTO addresses stay out of.
+#[derive(Debug, Clone)]
+pub(crate) struct IpRange {
+    pub(crate) subnet: u64,
+    pub(crate) dynamic: bool,
+    pub(crate) start: IpAddr,
+    pub(crate) end: IpAddr,
+    #[allow(dead_code, reason = "shown with the next step")]
+    pub(crate) comment: String,
+    #[allow(dead_code, reason = "shown with the next step")]
+    pub(crate) user: Option<String>,
+}
+
+/// A network interface of a machine.
+#[derive(Debug)]
+pub(crate) struct Interface {
+    pub(crate) id: u64,
+    pub(crate) name: String,
+    pub(crate) kind: InterfaceKind,
+    pub(crate) mac: Option<String>,
+    pub(crate) vlan: Option<u64>,
+    pub(crate) tags: BTreeSet<String>,
+    /// Interfaces of the same machine that this one is made of.
+    pub(crate) parents: Vec<u64>,
+    /// Address rows in order; the id of a row is also the id of its link.
+    pub(crate) rows: Vec<u64>,
+    pub(crate) mtu: Option<u32>,
+    /// Options of bonds and bridges.
+    pub(crate) params: BTreeMap<String, String>,
+    /// Link with the default gateway, by family: IPv4, IPv6.
+    pub(crate) gateways: (Option<u64>, Option<u64>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(dead_code, reason = "made with the next step")]
+pub(crate) enum InterfaceKind {
+    Physical,
+    Bond,
+    Bridge,
+    Vlan,
+}
+
+impl InterfaceKind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Physical => "physical",
+            Self::Bond => "bond",
+            Self::Bridge => "bridge",
+            Self::Vlan => "vlan",
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -94,6 +247,7 @@ pub(crate) enum AllocType {
     Auto,
     Sticky,
     UserReserved,
+    Dhcp,
     Discovered,
 }
 
@@ -103,6 +257,7 @@ impl AllocType {
             Self::Auto => 0,
             Self::Sticky => 1,
             Self::UserReserved => 4,
+            Self::Dhcp => 5,
             Self::Discovered => 6,
         }
     }
@@ -112,6 +267,7 @@ impl AllocType {
             Self::Auto => "Automatic",
             Self::Sticky => "Static",
             Self::UserReserved => "User reserved",
+            Self::Dhcp => "DHCP",
             Self::Discovered => "Observed",
         }
     }
@@ -126,10 +282,27 @@ pub(crate) struct IpRow {
     pub(crate) subnet: Option<u64>,
     /// Internal id of the machine whose interface has the row.
     pub(crate) machine: Option<u64>,
+    pub(crate) interface: Option<u64>,
     pub(crate) user: Option<String>,
     pub(crate) created: Timestamp,
     /// Claimed and still being checked: hidden from machine JSON and name servers.
     pub(crate) probing: bool,
+}
+
+impl IpRow {
+    /// A row that belongs to no machine.
+    pub(crate) fn reserved(ip: IpAddr, subnet: Option<u64>, user: Option<String>, created: Timestamp) -> Self {
+        Self {
+            alloc: AllocType::UserReserved,
+            ip: Some(ip),
+            subnet,
+            machine: None,
+            interface: None,
+            user,
+            created,
+            probing: false,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -162,10 +335,10 @@ pub(crate) struct Machine {
     pub(crate) pool: u64,
     pub(crate) tags: BTreeSet<String>,
     pub(crate) power_type: String,
-    pub(crate) mac: String,
-    pub(crate) interface: u64,
-    /// Address rows of the boot interface, in order; the id of a row is also the id of its link.
-    pub(crate) rows: Vec<u64>,
+    #[allow(dead_code, reason = "shown with the next step")]
+    pub(crate) bmc_address: Option<IpAddr>,
+    /// The first is the one it boots from.
+    pub(crate) interfaces: Vec<Interface>,
 
     pub(crate) status: Status,
     /// Status before a by-hand change, where rescue mode and testing return to.
@@ -184,7 +357,9 @@ pub(crate) struct Machine {
     /// Its power cord is in.
     pub(crate) plugged: bool,
     pub(crate) bmc: Bmc,
-    pub(crate) fail_next: Option<String>,
+    pub(crate) faults: Faults,
+    /// What a lying BMC was told last.
+    pub(crate) claimed: Option<bool>,
 
     /// Operating system and series.
     pub(crate) os: Option<(String, String)>,
@@ -207,9 +382,20 @@ impl Machine {
         self.running && self.plugged
     }
 
+    /// Ids of the address rows of all interfaces, in order.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = u64> {
+        self.interfaces.iter().flat_map(|i| i.rows.iter().copied())
+    }
+
     /// Power can be queried and switched.
     pub(crate) fn has_bmc(&self) -> bool {
         self.power_type != "manual" && !self.power_type.is_empty()
+    }
+
+    /// What its BMC says when asked.
+    pub(crate) fn reported_power(&self) -> PowerState {
+        let said = self.claimed.filter(|_| self.bmc == Bmc::Lies).unwrap_or(self.is_on());
+        if said { PowerState::On } else { PowerState::Off }
     }
 
     /// What allocate orders by.
@@ -289,6 +475,7 @@ pub(crate) enum Step {
     SwitchedOff,
     EphemeralAgain,
     ReleasedOff,
+    EraseBoot,
     Erased,
     ReleaseWatchdog,
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::Status;
 use crate::region::{Happening, Region};
 use crate::results::Progress;
-use crate::state::{Bmc, Due, Level, PowerState, Step};
+use crate::state::{Bmc, DeployFault, Due, Level, PowerState, Step, Times};
 
 impl Region {
     /// Runs a step, unless the machine's story went another way since it was planned.
@@ -38,33 +38,21 @@ impl Region {
             }
             Step::Installed => self.installed(id),
             Step::Rebooted => self.schedule_step(id, d.first_boot, Step::FirstUserData),
-            Step::FirstUserData => {
-                if self.fail_if_told(id) {
-                    return;
-                }
-                let image = self
-                    .machines
-                    .get(&id)
-                    .map(|m| format!("deployed {}/{}", m.image(), m.architecture.split('/').next().unwrap_or("")))
-                    .unwrap_or_default();
-                if let Some(machine) = self.machine_mut(id) {
-                    machine.netboot = false;
-                    machine.error_description.clear();
-                }
-                self.accept_addresses(id);
-                self.log_installation(id, Progress::Finished);
-                self.set_machine_status(id, Status::Deployed);
-                self.event(id, Level::Info, "Deployed", "", None);
-                self.event(id, Level::Info, "Image Deployed", image, None);
-                self.booted(id);
-            }
+            Step::FirstUserData => self.first_user_data(id),
             Step::DeployWatchdog => {
                 if status == Status::Deploying {
                     self.fail_deployment(id, "time-out during deployment");
                 }
             }
             Step::AbortDone => self.abort_done(id),
-            Step::SwitchedOn => self.switch(id, true),
+            Step::SwitchedOn => {
+                // Drivers of IPMI cycle what is on already.
+                let cycled = |m: &crate::state::Machine| m.is_on() && m.bmc.obeys() && m.power_type == "ipmi";
+                if self.machines.get(&id).is_some_and(cycled) {
+                    self.switch(id, false);
+                }
+                self.switch(id, true);
+            }
             Step::SwitchedOff => self.switch(id, false),
             Step::EphemeralAgain => {
                 if powered && status == Status::Deployed {
@@ -75,7 +63,10 @@ impl Region {
                 }
             }
             Step::ReleasedOff => {
-                if self.machines.get(&id).is_some_and(|m| m.bmc == Bmc::Works) {
+                let Some(machine) = self.machine_mut(id).filter(|m| m.bmc.answers()) else {
+                    return;
+                };
+                if !machine.faults.release.take() {
                     self.switch(id, false);
                     self.finish_release(id);
                 }
@@ -85,18 +76,50 @@ impl Region {
                     self.fail(id, Status::FailedReleasing, "Node operation 'Releasing' timed out after 5 minutes.");
                 }
             }
-            Step::Erased => {
-                // Powered off by hand while erasing: hangs, as the real one may.
-                if powered || self.machines.get(&id).is_some_and(|m| !m.has_bmc()) {
-                    // The erase already is the end of what was deployed; only one Wiped per release.
-                    if let Some(machine) = self.machine_mut(id) {
-                        machine.os = None;
-                    }
-                    // A BMC that fails now has put the status back and written its event; nobody waits for an answer.
-                    let _ = self.start_release(id);
+            Step::EraseBoot => {
+                if let Some(machine) = self.machine_mut(id).filter(|m| m.bmc.obeys()) {
+                    machine.running = false;
                 }
+                self.switch(id, true);
             }
+            Step::Erased => self.erased(id),
         }
+    }
+
+    /// Powered off by hand while erasing: hangs, as the real one may.
+    fn erased(&mut self, id: u64) {
+        let Some(machine) = self.machine_mut(id).filter(|m| m.is_on() || !m.has_bmc()) else {
+            return;
+        };
+        if machine.faults.erase.take() {
+            self.fail(id, Status::FailedDiskErasing, "Failed to erase disks.");
+            return;
+        }
+        // The erase already is the end of what was deployed; only one Wiped per release.
+        machine.os = None;
+        // A BMC that fails now has put the status back and written its event; nobody waits for an answer.
+        let _ = self.start_release(id);
+    }
+
+    fn first_user_data(&mut self, id: u64) {
+        if self.fail_if_told(id) {
+            return;
+        }
+        let image = self
+            .machines
+            .get(&id)
+            .map(|m| format!("deployed {}/{}", m.image(), m.architecture.split('/').next().unwrap_or("")))
+            .unwrap_or_default();
+        if let Some(machine) = self.machine_mut(id) {
+            machine.netboot = false;
+            machine.error_description.clear();
+        }
+        self.accept_addresses(id);
+        self.log_installation(id, Progress::Finished);
+        self.set_machine_status(id, Status::Deployed);
+        self.event(id, Level::Info, "Deployed", "", None);
+        self.event(id, Level::Info, "Image Deployed", image, None);
+        self.booted(id);
     }
 
     /// True if a step has nothing to do any more: the machine is gone or went another way, a watchdog's watch is over.
@@ -112,7 +135,7 @@ impl Region {
     }
 
     fn accept_addresses(&mut self, id: u64) {
-        let rows = self.machines.get(&id).map(|m| m.rows.clone()).unwrap_or_default();
+        let rows = self.rows_of(id);
         let mut news = false;
         for row_id in rows {
             if let Some(row) = self.ips.get_mut(&row_id).filter(|r| r.probing) {
@@ -131,17 +154,22 @@ impl Region {
         let Some(machine) = self.machines.get(&id) else {
             return false;
         };
-        if machine.bmc != Bmc::Works {
+        let refused = match &machine.faults.deployment {
+            Some((DeployFault::Power, times)) => *times != Times::default(),
+            _ => !machine.bmc.answers() && machine.has_bmc(),
+        };
+        if refused {
             let text = format!(
                 "PowerActionError: Failed to power {}. BMC never transitioned from off to on.",
                 machine.hostname
             );
+            self.take_deploy_fault(id, |fault| *fault == DeployFault::Power);
             self.event(id, Level::Error, "Failed to power on node", text.clone(), None);
             self.fail_deployment(id, &text);
             return false;
         }
         // A machine that was on is cycled: what ran before is gone either way.
-        if let Some(machine) = self.machine_mut(id) {
+        if let Some(machine) = self.machine_mut(id).filter(|m| m.bmc.obeys()) {
             machine.running = false;
         }
         self.switch(id, true);
@@ -162,14 +190,29 @@ impl Region {
         self.schedule_step(id, reboot, Step::Rebooted);
     }
 
+    /// The fault that a deployment is to have, if it is of that kind; one time less is left.
+    fn take_deploy_fault(&mut self, id: u64, kind: impl Fn(&DeployFault) -> bool) -> Option<DeployFault> {
+        let (fault, times) = self.machine_mut(id)?.faults.deployment.as_mut().filter(|(fault, _)| kind(fault))?;
+        times.take().then(|| fault.clone())
+    }
+
+    /// True if the deployment ends here: the installer said why, or nothing will ever be heard again.
     fn fail_if_told(&mut self, id: u64) -> bool {
-        match self.machine_mut(id).and_then(|m| m.fail_next.take()) {
-            Some(text) => {
+        let disk = self.machines.get(&id).is_some_and(|m| m.netboot && !m.ephemeral);
+        let kind = |fault: &DeployFault| match fault {
+            DeployFault::Installer(_) => true,
+            // The installer still says that it is done.
+            DeployFault::NeverReports => !disk,
+            DeployFault::Power | DeployFault::NotStarted => false,
+        };
+        match self.take_deploy_fault(id, kind) {
+            Some(DeployFault::Installer(text)) => {
                 self.log_installation(id, Progress::Failed(&text));
                 self.event(id, Level::Error, "Node installation failure", text.clone(), None);
                 self.fail_deployment(id, &text);
                 true
             }
+            Some(_) => true,
             None => false,
         }
     }
@@ -208,18 +251,27 @@ impl Region {
         self.switch(id, false);
     }
 
-    /// The BMC did as told: power and what the region knows of it agree.
+    /// The BMC did as told: power and what the region knows of it agree. Unless it lies, or does not answer.
     fn switch(&mut self, id: u64, on: bool) {
         let Some(machine) = self.machine_mut(id) else {
             return;
         };
+        let has_bmc = machine.has_bmc();
+        if has_bmc && !machine.bmc.obeys() {
+            if machine.bmc == Bmc::Lies {
+                machine.claimed = Some(on);
+                machine.power_state = machine.reported_power();
+            }
+            return;
+        }
         let before = machine.is_on();
-        if machine.has_bmc() || on {
+        // By hand somebody switches a machine on to be deployed, but nobody switches it off.
+        if has_bmc || on {
             machine.running = on;
         }
         let after = machine.is_on();
-        if machine.has_bmc() {
-            machine.power_state = if after { PowerState::On } else { PowerState::Off };
+        if has_bmc {
+            machine.power_state = machine.reported_power();
         }
         self.power_news(id, before, after);
     }
@@ -261,11 +313,7 @@ impl Region {
         if !machine.has_bmc() || machine.status == Status::Broken {
             return;
         }
-        let seen = match machine.bmc {
-            Bmc::Works if machine.is_on() => PowerState::On,
-            Bmc::Works => PowerState::Off,
-            Bmc::Fails | Bmc::NoRack => PowerState::Error,
-        };
+        let seen = if machine.bmc.answers() { machine.reported_power() } else { PowerState::Error };
         let failed = seen == PowerState::Error && machine.power_state != PowerState::Error;
         machine.power_state = seen;
         if failed {

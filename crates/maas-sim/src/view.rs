@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::region::Region;
 use crate::results::{RunKind, ScriptStatus};
-use crate::state::{AllocType, Domain, IpRow, Machine, Place, Subnet};
+use crate::state::{AllocType, Domain, Interface, InterfaceKind, IpRow, Machine, Place};
 
 const API: &str = "/MAAS/api/2.0";
 
@@ -27,23 +27,33 @@ pub(crate) fn tag(place: &Place) -> Value {
     json!({"name": place.name, "definition": "", "comment": place.text, "kernel_opts": "", "resource_uri": format!("{API}/tags/{}/", place.name)})
 }
 
-fn vlan() -> Value {
-    json!({
-        "id": 5001, "vid": 0, "name": "untagged", "mtu": 1500, "dhcp_on": true, "external_dhcp": null, "relay_vlan": null, "fabric": "fabric-0", "fabric_id": 0,
-        "space": "lab-space", "primary_rack": "labrck", "secondary_rack": null, "resource_uri": format!("{API}/vlans/5001/"),
-    })
-}
-
-pub(crate) fn subnet(subnet: &Subnet) -> Value {
-    let id = subnet.id;
-    json!({
-        "id": id, "name": subnet.name, "description": "", "vlan": vlan(), "cidr": subnet.cidr.to_string(), "rdns_mode": 2, "gateway_ip": subnet.gateway,
-        "dns_servers": subnet.gateway.into_iter().collect::<Vec<_>>(), "allow_dns": true, "allow_proxy": true, "active_discovery": false, "managed": true,
-        "disabled_boot_architectures": [], "space": "lab-space", "resource_uri": format!("{API}/subnets/{id}/"),
-    })
-}
-
 impl Region {
+    pub(crate) fn vlan_json(&self, id: u64) -> Value {
+        let Some(vlan) = self.vlans.get(&id) else {
+            return Value::Null;
+        };
+        let fabric = self.fabrics.get(&vlan.fabric).map(|f| &f.name);
+        let space = vlan.space.and_then(|s| self.spaces.get(&s)).map_or("undefined", |s| &s.name);
+        json!({
+            "id": id, "vid": vlan.vid, "name": vlan.name, "mtu": vlan.mtu, "dhcp_on": vlan.dhcp, "external_dhcp": null,
+            "relay_vlan": vlan.relay.map(|id| json!({"id": id, "__incomplete__": true})), "fabric": fabric, "fabric_id": vlan.fabric, "space": space,
+            "primary_rack": vlan.primary_rack, "secondary_rack": null, "resource_uri": format!("{API}/vlans/{id}/"),
+        })
+    }
+
+    pub(crate) fn subnet_json(&self, id: u64) -> Value {
+        let Some(subnet) = self.subnets.get(&id) else {
+            return Value::Null;
+        };
+        let vlan = self.vlan_json(subnet.vlan);
+        json!({
+            "id": id, "name": subnet.name, "description": subnet.description, "space": vlan["space"], "vlan": vlan, "cidr": subnet.cidr.to_string(),
+            "rdns_mode": subnet.rdns_mode, "gateway_ip": subnet.gateway, "dns_servers": subnet.dns_servers, "allow_dns": subnet.allow_dns,
+            "allow_proxy": subnet.allow_proxy, "active_discovery": subnet.active_discovery, "managed": subnet.managed, "disabled_boot_architectures": [],
+            "resource_uri": format!("{API}/subnets/{id}/"),
+        })
+    }
+
     pub(crate) fn domain_json(&self, id: u64, domain: &Domain) -> Value {
         let count = self.dns.values().filter(|r| r.domain == id).count();
         json!({
@@ -62,8 +72,8 @@ impl Region {
         json!({
             "alloc_type": row.alloc.code(), "alloc_type_name": row.alloc.name(), "ip": row.ip, "created": stamp(row.created),
             "owner": row.user.as_deref().map(|u| self.user_json(u)),
-            "subnet": row.subnet.and_then(|id| self.subnets.iter().find(|s| s.id == id)).map(subnet),
-            "interface_set": machine.map(|m| self.interface_json(m)).into_iter().collect::<Vec<_>>(),
+            "subnet": row.subnet.map(|id| self.subnet_json(id)),
+            "interface_set": machine.and_then(|m| Some(self.interface_json(m, m.interfaces.iter().find(|i| Some(i.id) == row.interface)?))).into_iter().collect::<Vec<_>>(),
             "resource_uri": format!("{API}/ipaddresses/"),
         })
     }
@@ -82,36 +92,49 @@ impl Region {
 
     /// Addresses as machine JSON lists them: observed ones only when there is no other.
     pub(crate) fn machine_addresses(&self, machine: &Machine) -> Vec<IpAddr> {
-        let rows = || machine.rows.iter().filter_map(|id| self.ips.get(id)).filter(|r| !r.probing);
+        let rows = || machine.rows().filter_map(|id| self.ips.get(&id)).filter(|r| !r.probing);
         let own: Vec<IpAddr> = rows().filter(|r| r.alloc != AllocType::Discovered).filter_map(|r| r.ip).collect();
         if own.is_empty() { rows().filter_map(|r| r.ip).collect() } else { own }
     }
 
-    fn interface_json(&self, machine: &Machine) -> Value {
-        let subnet_of = |row: &IpRow| row.subnet.and_then(|id| self.subnets.iter().find(|s| s.id == id)).map(subnet);
+    pub(crate) fn interface_json(&self, machine: &Machine, interface: &Interface) -> Value {
         let mut links = Vec::new();
         let mut discovered = Vec::new();
-        for (id, row) in machine.rows.iter().filter_map(|id| self.ips.get(id).map(|r| (*id, r))) {
-            if row.alloc == AllocType::Discovered {
-                discovered.push(json!({"subnet": subnet_of(row), "ip_address": row.ip}));
-                continue;
-            }
+        for (id, row) in interface.rows.iter().filter_map(|id| self.ips.get(id).map(|r| (*id, r))) {
+            let subnet = row.subnet.map(|id| self.subnet_json(id));
+            let mode = match (row.alloc, row.ip) {
+                (AllocType::Discovered, _) => {
+                    discovered.push(json!({"subnet": subnet, "ip_address": row.ip}));
+                    continue;
+                }
+                (AllocType::Auto, _) => "auto",
+                (AllocType::Dhcp, _) => "dhcp",
+                (_, Some(_)) => "static",
+                (_, None) => "link_up",
+            };
             let mut link = Map::new();
             link.insert("id".to_owned(), json!(id));
-            link.insert("mode".to_owned(), json!(if row.alloc == AllocType::Auto { "auto" } else { "static" }));
+            link.insert("mode".to_owned(), json!(mode));
             if let Some(ip) = row.ip.filter(|_| !row.probing) {
                 link.insert("ip_address".to_owned(), json!(ip));
             }
-            if let Some(subnet) = subnet_of(row) {
+            if let Some(subnet) = subnet {
                 link.insert("subnet".to_owned(), subnet);
             }
             links.push(Value::Object(link));
         }
-        let (id, system_id) = (machine.interface, &machine.system_id);
+        let name_of = |id: &u64| machine.interfaces.iter().find(|i| i.id == *id).map(|i| i.name.as_str());
+        let children = machine.interfaces.iter().filter(|i| i.parents.contains(&interface.id));
+        let physical = interface.kind == InterfaceKind::Physical;
+        let (id, system_id) = (interface.id, &machine.system_id);
         json!({
-            "id": id, "system_id": system_id, "name": "eth0", "type": "physical", "mac_address": machine.mac, "vlan": vlan(), "parents": [], "children": [], "tags": [],
-            "enabled": true, "links": links, "discovered": if discovered.is_empty() { Value::Null } else { Value::Array(discovered) }, "params": "", "effective_mtu": 1500,
-            "vendor": "SimNet", "product": "SimNIC", "firmware_version": null, "link_connected": true, "interface_speed": 1000, "link_speed": 1000, "numa_node": 0,
+            "id": id, "system_id": system_id, "name": interface.name, "type": interface.kind.name(), "mac_address": interface.mac,
+            "vlan": interface.vlan.map(|id| self.vlan_json(id)), "parents": interface.parents.iter().filter_map(name_of).collect::<Vec<_>>(),
+            "children": children.map(|i| i.name.as_str()).collect::<Vec<_>>(), "tags": interface.tags, "enabled": true, "links": links,
+            "discovered": if discovered.is_empty() { Value::Null } else { Value::Array(discovered) },
+            "params": if interface.params.is_empty() { json!("") } else { json!(interface.params) }, "effective_mtu": interface.mtu.unwrap_or(1500),
+            "vendor": physical.then_some("SimNet"), "product": physical.then_some("SimNIC"), "firmware_version": null, "link_connected": true,
+            "interface_speed": if physical { 1000 } else { 0 }, "link_speed": if physical { 1000 } else { 0 }, "numa_node": physical.then_some(0),
             "sriov_max_vf": 0, "resource_uri": format!("{API}/nodes/{system_id}/interfaces/{id}/"),
         })
     }
@@ -163,12 +186,13 @@ impl Region {
         let zone = self.zones.get(&m.zone).map(|z| zone(m.zone, z));
         let pool = self.pools.get(&m.pool).map(|p| pool(m.pool, p));
         let domain = self.domains.get(&m.domain).map(|d| self.domain_json(m.domain, d));
-        let gateway = m
-            .rows
-            .iter()
-            .filter_map(|id| self.ips.get(id)?.subnet)
-            .find_map(|id| self.subnets.iter().find(|s| s.id == id)?.gateway);
-        let (gateway4, gateway6) = (gateway.filter(IpAddr::is_ipv4), gateway.filter(IpAddr::is_ipv6));
+        // Chosen by hand, else the first subnet that has one.
+        let gateway = |four: bool| {
+            let chosen = m.interfaces.iter().find_map(|i| if four { i.gateways.0 } else { i.gateways.1 });
+            let of = |row: u64| self.subnets.get(&self.ips.get(&row)?.subnet?)?.gateway.filter(|g| g.is_ipv4() == four);
+            let ip = chosen.and_then(of).or_else(|| m.rows().find_map(of));
+            json!({"gateway_ip": ip, "link_id": chosen})
+        };
         add(json!({
             "system_id": m.system_id, "hostname": m.hostname, "fqdn": self.fqdn(m), "domain": domain, "description": m.description, "hardware_uuid": uuid(m.id, 0),
             "resource_uri": format!("{API}/machines/{}/", m.system_id), "node_type": 0, "node_type_name": "Machine", "parent": null, "pod": null, "virtualmachine_id": null,
@@ -184,11 +208,11 @@ impl Region {
             "numanode_set": [{"index": 0, "memory": m.memory, "cores": (0..m.cpu_count).collect::<Vec<_>>(), "hugepages_set": []}],
             "zone": zone, "pool": pool, "tag_names": m.tags,
         }));
-        let interface = self.interface_json(m);
+        let interfaces: Vec<Value> = m.interfaces.iter().map(|i| self.interface_json(m, i)).collect();
         let disks = Self::disks_json(m);
         add(json!({
-            "ip_addresses": self.machine_addresses(m), "interface_set": [interface.clone()], "boot_interface": interface,
-            "default_gateways": {"ipv4": {"gateway_ip": gateway4, "link_id": null}, "ipv6": {"gateway_ip": gateway6, "link_id": null}}, "address_ttl": null,
+            "ip_addresses": self.machine_addresses(m), "boot_interface": interfaces.first(), "interface_set": interfaces,
+            "default_gateways": {"ipv4": gateway(true), "ipv6": gateway(false)}, "address_ttl": null,
             "disable_ipv4": false, "boot_disk": disks.first(), "blockdevice_set": disks, "physicalblockdevice_set": disks, "virtualblockdevice_set": [], "volume_groups": [],
             "raids": [], "bcaches": [], "cache_sets": [], "special_filesystems": [], "enable_hw_sync": false, "sync_interval": null, "last_sync": null, "next_sync": null,
             "current_commissioning_result_id": run(RunKind::Commissioning).map(|r| r.id), "current_testing_result_id": run(RunKind::Testing).map(|r| r.id),

@@ -5,6 +5,7 @@
 
 mod clients;
 mod determinism;
+mod faults;
 mod knobs;
 mod names;
 mod nameserver;

@@ -108,7 +108,7 @@ fn release_ends_within_the_request_when_power_is_off_or_manual() {
 
 #[test]
 fn erasing_takes_its_time_and_reads_zero_as_true() {
-    for (form, seconds) in [("quick_erase=true", 300), ("erase=0", 7200)] {
+    for (form, seconds) in [("quick_erase=true&erase=true", 300), ("erase=0", 7200)] {
         let mut lab = Lab::new(Config::lab(1));
         let id = lab.deployed("");
         assert_eq!(
