@@ -251,14 +251,29 @@ impl Sandbox {
         Some((ApiResource::from_gvk_with_plural(gvk, &found.name), found.namespaced))
     }
 
+    /// Another management cluster, still empty, beside this one: the same MAAS region, machines and workload clusters. Its uids are
+    /// others when its seed is.
+    #[must_use]
+    pub fn beside(&self, seed: u64) -> Self {
+        Self { kube: kube_sim(self.clock, seed), seed, ..self.clone() }
+    }
+
     /// Runs what the provider does not: Cluster API's stand-in and the machines' software. Poll it beside the manager.
     pub async fn world(&self) -> std::convert::Infallible {
-        let scenery = Scenery::new(self.client(), self.workloads.clone(), self.clock, self.seed);
-        let nodes = Nodes::new(self.nodes.clone(), self.workloads.clone());
         tokio::select! { biased;
-            never = scenery.run() => never,
-            never = nodes.run(self.maas.clone(), self.clock) => never,
+            never = self.core() => never,
+            never = self.machines() => never,
         }
+    }
+
+    /// Cluster API's stand-in in this management cluster alone.
+    pub async fn core(&self) -> std::convert::Infallible {
+        Scenery::new(self.client(), self.workloads.clone(), self.clock, self.seed).run().await
+    }
+
+    /// The machines' software alone: once per region.
+    pub async fn machines(&self) -> std::convert::Infallible {
+        Nodes::new(self.nodes.clone(), self.workloads.clone()).run(self.maas.clone(), self.clock).await
     }
 
     /// What [`capmaas_manager::Manager::run`] needs to work in this world; every call of its clients goes through the gate.

@@ -102,6 +102,11 @@ impl SharedRegion {
         out
     }
 
+    /// Looks at the region as the last call or tick left it. Changes nothing and wakes nobody.
+    pub fn look<T>(&self, look: impl FnOnce(&Region) -> T) -> T {
+        look(&self.lock())
+    }
+
     /// Lets everything happen that is due at the clock's time; answers when the next thing is due. Wakes nobody.
     pub fn tick(&self) -> Option<Timestamp> {
         let now = self.now();
