@@ -3,6 +3,7 @@
 mod convert;
 mod machines;
 mod notes;
+mod orphans;
 mod sandbox;
 mod simulator;
 mod tree;
@@ -30,6 +31,8 @@ enum Command {
     Machines(machines::Args),
     /// Show clusters as a tree: Cluster, control plane, workers, machines, and the MAAS side of each.
     Tree(tree::Args),
+    /// Report what MAAS holds for us and nobody needs any more: machines and DNS records. Changes nothing.
+    Orphans(orphans::Args),
     /// Rewrite manifests of 2021 (v1alpha3, v1alpha4) for today's Cluster API, and say what was changed and why.
     Convert(convert::Args),
     /// Print a shell completion script.
@@ -41,7 +44,7 @@ enum Command {
 
 fn main() -> ExitCode {
     match run(Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         // Not the Debug form that `main` would print: what is wrong is the user's to read, a back trace is not.
         Err(error) => {
             eprintln!("Error: {error:#}");
@@ -50,16 +53,17 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: Args) -> anyhow::Result<()> {
+fn run(args: Args) -> anyhow::Result<ExitCode> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("a TLS provider is installed already"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    match args.command {
+    let done = match args.command {
         Command::Sandbox(args) => runtime.block_on(sandbox::run(args)),
         Command::MaasSim(args) => runtime.block_on(simulator::run(args)),
         Command::Machines(args) => runtime.block_on(machines::run(args)),
         Command::Tree(args) => runtime.block_on(tree::run(args)),
+        Command::Orphans(args) => return runtime.block_on(orphans::run(args)),
         Command::Convert(args) => convert::run(&args),
         Command::Completion { shell } => {
             // Into memory first: writing to a closed pipe would panic in clap_complete.
@@ -67,7 +71,8 @@ fn run(args: Args) -> anyhow::Result<()> {
             clap_complete::generate(shell, &mut Args::command(), "capmaasctl", &mut script);
             out(&script)
         }
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// How fast time runs.

@@ -1,6 +1,6 @@
 //! `capmaasctl tree`: what `clusterctl describe cluster` shows, and the MAAS side of each machine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use capi_types::conditions::reason;
@@ -23,7 +23,16 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let config = match &args.kubeconfig {
+    let client = client(args.kubeconfig.as_deref()).await?;
+    let world = World::read(&client, args.namespace.as_deref()).await?;
+    let text = world.render(args.cluster.as_deref());
+    anyhow::ensure!(!text.is_empty(), "no Cluster{} found", args.cluster.map(|c| format!(" {c}")).unwrap_or_default());
+    crate::out(text.as_bytes())
+}
+
+/// A client of the management cluster.
+pub(crate) async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
+    let config = match kubeconfig {
         Some(path) => {
             let kubeconfig = kube::config::Kubeconfig::read_from(path)
                 .with_context(|| format!("--kubeconfig {}", path.display()))?;
@@ -31,11 +40,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         }
         None => kube::Config::infer().await.context("no management cluster: give --kubeconfig")?,
     };
-    let client = Client::try_from(config)?;
-    let world = World::read(&client, args.namespace.as_deref()).await?;
-    let text = world.render(args.cluster.as_deref());
-    anyhow::ensure!(!text.is_empty(), "no Cluster{} found", args.cluster.map(|c| format!(" {c}")).unwrap_or_default());
-    crate::out(text.as_bytes())
+    Ok(Client::try_from(config)?)
 }
 
 /// All objects that the tree is made of.
@@ -54,7 +59,9 @@ impl World {
     pub(crate) async fn read(client: &Client, namespace: Option<&str>) -> anyhow::Result<Self> {
         const CORE: &str = "cluster.x-k8s.io";
         const INFRA: &str = "infrastructure.cluster.x-k8s.io";
-        let list = |group, kind, plural| objects(client, namespace, group, kind, plural);
+        let list = async |group, kind, plural| {
+            anyhow::Ok(objects(client, namespace, group, kind, plural).await?.unwrap_or_default())
+        };
         Ok(Self {
             clusters: list(CORE, "Cluster", "clusters").await?,
             maas_clusters: list(INFRA, "MaasCluster", "maasclusters").await?,
@@ -171,13 +178,14 @@ impl World {
     }
 }
 
-async fn objects(
+/// All objects of a kind; `None` when it is not served.
+pub(crate) async fn objects(
     client: &Client,
     namespace: Option<&str>,
     group: &str,
     kind: &str,
     plural: &str,
-) -> anyhow::Result<Vec<Value>> {
+) -> anyhow::Result<Option<Vec<Value>>> {
     for version in ["v1beta2", "v1beta1"] {
         let gvk = GroupVersionKind::gvk(group, version, kind);
         let resource = ApiResource::from_gvk_with_plural(&gvk, plural);
@@ -186,16 +194,19 @@ async fn objects(
             None => Api::all_with(client.clone(), &resource),
         };
         match api.list(&ListParams::default()).await {
-            Ok(list) => return list.items.into_iter().map(|o| serde_json::to_value(o).map_err(Into::into)).collect(),
+            Ok(list) => {
+                let items = list.items.into_iter().map(|o| serde_json::to_value(o).map_err(anyhow::Error::from));
+                return items.collect::<anyhow::Result<_>>().map(Some);
+            }
             // By code: a group that is not served is answered in plain text, which has no reason.
             Err(kube::Error::Api(status)) if status.code == 404 => {}
             Err(error) => return Err(error).with_context(|| format!("listing {plural}.{group}")),
         }
     }
-    Ok(Vec::new())
+    Ok(None)
 }
 
-fn text<'a>(object: &'a Value, path: &str) -> &'a str {
+pub(crate) fn text<'a>(object: &'a Value, path: &str) -> &'a str {
     object.pointer(path).and_then(Value::as_str).unwrap_or_default()
 }
 

@@ -145,6 +145,90 @@ fn a_sandbox_that_is_kept_is_open_to_the_other_commands() {
     assert_eq!(machines.matches(" default/my-cluster-").count(), 2, "{machines}");
 }
 
+/// Lines `NAME=value` that a running program left for others.
+fn maas_env(dir: &Path) -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(dir.join("maas.env")).unwrap();
+    text.lines().filter_map(|line| line.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+}
+
+#[test]
+fn orphans_are_told_with_an_exit_code_and_nothing_is_done_about_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path().display().to_string();
+    let mut command = capmaasctl(&["sandbox", "--keep", "--speed", "200", "--dir", &at]);
+    let mut sandbox = Running(command.stdout(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(sandbox.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.starts_with("It stays up until Ctrl-C")), "it ended");
+    let env = maas_env(dir.path());
+    let kubeconfig = format!("{at}/kubeconfig");
+    let orphans = |more: &[&str]| {
+        let args = [&["orphans", "--kubeconfig", &kubeconfig], more].concat();
+        capmaasctl(&args).envs(env.iter().cloned()).output().unwrap()
+    };
+    let clean = good(orphans(&[]));
+    assert!(clean.contains("2 MaasMachines") && clean.ends_with("Nothing is left over.\n"), "{clean}");
+
+    // Somebody takes a machine with our key; then one that has our marks and whose object is gone; then a name.
+    let value = |name: &str| env.iter().find(|(key, _)| key == name).unwrap().1.clone();
+    let maas = maas_client::Client::builder(&value("MAAS_ENDPOINT"), &value("MAAS_API_KEY")).unwrap().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let held = |filter: maas_client::MachineFilter| {
+        use maas_client::Machines as _;
+        runtime.block_on(maas.machines().list(&filter)).unwrap()
+    };
+    let allocated = runtime.block_on(async {
+        use maas_client::Machines as _;
+        maas.machines().allocate(&maas_client::AllocateRequest::default()).await.unwrap()
+    });
+    let id = allocated.system_id.to_string();
+    let told = good(orphans(&[]));
+    let release = format!("maas $PROFILE machine release {id} ");
+    assert!(told.contains("without our marks") && told.contains(&release) && told.contains("User acquiring node by "));
+    runtime.block_on(async {
+        use maas_client::{DnsResources as _, Machines as _};
+        let marks = [("capmaas-token", "capmaas:1"), ("capmaas-machine", "default/gone"), ("capmaas-cluster", "gone")];
+        let marks = marks.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        maas.machines().set_owner_data(&allocated.system_id, &marks).await.unwrap();
+        let name = maas_client::DnsName::within("gone-abc123.maas.sc", "maas.sc").unwrap();
+        let request = maas_client::CreateDnsResource { name, addresses: Default::default(), ttl: None };
+        maas.dns_resources().create(&request).await.unwrap();
+    });
+    let before = held(maas_client::MachineFilter::default());
+    let output = orphans(&["-o", "json"]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let machine = &json["machines"][0];
+    assert_eq!((machine["systemID"].as_str(), machine["maasMachine"].as_str()), (Some(&*id), Some("default/gone")));
+    assert_eq!(json["machines"].as_array().unwrap().len(), 1, "{json:#}");
+    assert_eq!(
+        (&json["records"][0]["fqdn"], json["records"].as_array().unwrap().len()),
+        (&"gone-abc123.maas.sc".into(), 1)
+    );
+    assert_eq!(held(maas_client::MachineFilter::default()), before, "it only tells");
+
+    let help = good(capmaasctl(&["orphans", "--help"]).output().unwrap());
+    assert!(help.contains("Exit code: 0") && help.contains("3 machines with marks of ours"), "{help}");
+}
+
+#[test]
+fn a_cluster_without_our_kinds_is_not_taken_for_one_without_machines() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = capmaasctl(&["maas-sim", "--listen", "127.0.0.1:0", "--machines", "1"]);
+    let mut region = Running(command.stdout(Stdio::piped()).spawn().unwrap());
+    let lines = BufReader::new(region.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let env: Vec<_> = lines.take(2).collect();
+    let env: Vec<_> = env.iter().filter_map(|line| line.split_once('=')).collect();
+    // An API server that answers, and has no such kind.
+    let server = env.iter().find(|(key, _)| *key == "MAAS_ENDPOINT").unwrap().1;
+    let kubeconfig = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{{name: c, cluster: {{server: '{server}'}}}}]\n\
+         contexts: [{{name: c, context: {{cluster: c, user: u}}}}]\nusers: [{{name: u, user: {{}}}}]\n"
+    );
+    let kubeconfig = write(dir.path(), "kubeconfig", &kubeconfig);
+    let err = bad(capmaasctl(&["orphans", "--kubeconfig", &kubeconfig]).envs(env).output().unwrap());
+    assert!(err.contains("is it the management cluster?"), "{err}");
+}
+
 #[test]
 fn a_region_alone_is_open_to_machines() {
     let mut command = capmaasctl(&["maas-sim", "--listen", "127.0.0.1:0", "--machines", "3", "--speed", "100000"]);
