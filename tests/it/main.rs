@@ -9,6 +9,7 @@ mod cost;
 mod crash;
 mod determinism;
 mod faults;
+mod fleet;
 mod kubectl;
 mod life;
 mod takeover;
