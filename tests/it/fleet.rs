@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use capmaas_manager::gate::Gate;
-use capmaas_manager::{Credentials, Manager};
-use capmaas_sandbox::sandbox::{MAAS_URL, SandboxConfig};
+use capmaas_manager::Manager;
+use capmaas_sandbox::sandbox::SandboxConfig;
 use capmaas_tests::{Hand, Play, condition, paused};
 use maas_client::{AllocateRequest, DeployRequest, Machines as _};
 use serde_json::{Value, json};
@@ -81,10 +80,7 @@ fn machine(machine: &str, cluster: &str, control_plane: bool, id: &str, zone: &s
 
 /// So many clusters with so many machines in all, three of each cluster for its control plane; deployed, marked and named.
 async fn fleet(play: &Play, clusters: usize, machines: usize) {
-    let (sandbox, env) = (&play.sandbox, play.sandbox.env(&Gate::open(), play.settings.clone()));
-    let credentials =
-        Credentials { endpoint: MAAS_URL.to_owned(), api_key: maas_sim::ADMIN_KEY.into(), source: "test".to_owned() };
-    let maas = env.regions.client(&credentials).unwrap();
+    let (sandbox, maas) = (&play.sandbox, Hand::new(play).maas());
     for c in 0..clusters {
         put(play, cluster(&format!("c{c}")));
     }

@@ -12,4 +12,6 @@ mod faults;
 mod fleet;
 mod kubectl;
 mod life;
+mod name;
+mod speed;
 mod takeover;

@@ -1,8 +1,6 @@
 //! From the Go provider to this one: what v0.9 leaves, in Kubernetes and in MAAS.
 
-use capmaas_manager::gate::Gate;
-use capmaas_manager::{Credentials, Manager};
-use capmaas_sandbox::sandbox::MAAS_URL;
+use capmaas_manager::Manager;
 use capmaas_tests::{Hand, Play, condition, in_lab, paused};
 use http::Method;
 use serde_json::json;
@@ -22,10 +20,7 @@ async fn managed<T>(play: &Play, script: impl Future<Output = T>) -> T {
 /// failure domains of v0.8.
 async fn as_the_go_provider_leaves_it(hand: &Hand<'_>) {
     let sandbox = &hand.play.sandbox;
-    let env = sandbox.env(&Gate::open(), hand.play.settings.clone());
-    let credentials =
-        Credentials { endpoint: MAAS_URL.to_owned(), api_key: maas_sim::ADMIN_KEY.into(), source: "test".to_owned() };
-    let maas = env.regions.client(&credentials).unwrap();
+    let maas = hand.maas();
     let mut cluster = hand.get("MaasCluster", CLUSTER).await.unwrap();
     for machine in hand.list("MaasMachine").await {
         let id = text(&machine["spec"]["systemID"]);

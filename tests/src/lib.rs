@@ -34,8 +34,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use capmaas_manager::gate::{Gate, Verdict};
-use capmaas_manager::{Manager, Settings};
-use capmaas_sandbox::sandbox::{Sandbox, SandboxConfig};
+use capmaas_manager::{Credentials, Manager, Settings};
+use capmaas_sandbox::sandbox::{MAAS_URL, Sandbox, SandboxConfig};
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
@@ -156,6 +156,20 @@ impl<'a> Hand<'a> {
     /// A hand in this world.
     pub fn new(play: &'a Play) -> Self {
         Self { play, client: play.sandbox.client() }
+    }
+
+    /// A client of the region for what an operator does in MAAS; with the controller's own key, and not through its gate.
+    ///
+    /// # Panics
+    /// Never: the sandbox's URL and key are good.
+    pub fn maas(&self) -> maas_client::Client {
+        let credentials = Credentials {
+            endpoint: MAAS_URL.to_owned(),
+            api_key: maas_sim::ADMIN_KEY.into(),
+            source: "an operator".to_owned(),
+        };
+        let env = self.play.sandbox.env(&Gate::open(), self.play.settings.clone());
+        env.regions.client(&credentials).expect("the sandbox's own URL and key")
     }
 
     fn api(&self, kind: &str, namespace: &str) -> Api<DynamicObject> {
