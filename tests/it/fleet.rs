@@ -22,7 +22,7 @@ fn meta(name: &str, cluster: &str, more: Value) -> Value {
 }
 
 /// Stores the first of two objects, and then the second as owned by it.
-fn put(play: &Play, [owner, mut owned]: [Value; 2]) {
+pub(crate) fn put(play: &Play, [owner, mut owned]: [Value; 2]) {
     let stored = play.sandbox.kube.apply(owner).unwrap();
     owned["metadata"]["ownerReferences"] = json!([{
         "apiVersion": stored["apiVersion"], "kind": stored["kind"], "name": name(&stored), "uid": stored["metadata"]["uid"], "controller": true,
@@ -31,7 +31,7 @@ fn put(play: &Play, [owner, mut owned]: [Value; 2]) {
 }
 
 /// Cluster and MaasCluster, provisioned and initialised.
-fn cluster(cluster: &str) -> [Value; 2] {
+pub(crate) fn cluster(cluster: &str) -> [Value; 2] {
     let endpoint = json!({ "host": format!("{cluster}-abcdef.{DOMAIN}"), "port": 6443 });
     [
         json!({
@@ -51,7 +51,7 @@ fn cluster(cluster: &str) -> [Value; 2] {
 }
 
 /// Machine and MaasMachine on a machine that was claimed with the token `capmaas:<machine>`.
-fn machine(machine: &str, cluster: &str, control_plane: bool, id: &str, zone: &str) -> [Value; 2] {
+pub(crate) fn machine(machine: &str, cluster: &str, control_plane: bool, id: &str, zone: &str) -> [Value; 2] {
     let (provider_id, mut labels) =
         (format!("maas:///{zone}/{id}"), json!({ "cluster.x-k8s.io/cluster-name": cluster }));
     if control_plane {

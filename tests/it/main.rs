@@ -14,4 +14,5 @@ mod kubectl;
 mod life;
 mod name;
 mod speed;
+mod table;
 mod takeover;

@@ -191,7 +191,8 @@ impl Gate {
     fn canned<B>(&self, number: u64, canned: Canned) -> Response<GatedBody<B>> {
         self.answered(number, canned.status);
         let kind = if canned.body.starts_with('{') { "application/json" } else { "text/html; charset=utf-8" };
-        let mut response = Response::new(GatedBody::canned(Bytes::from_static(canned.body.as_bytes()), self.frost.clone()));
+        let mut response =
+            Response::new(GatedBody::canned(Bytes::from_static(canned.body.as_bytes()), self.frost.clone()));
         *response.status_mut() = StatusCode::from_u16(canned.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         if let Some(seconds) = canned.retry_after {
