@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use capi_types::names::{CLUSTER_NAME_LABEL, CONTROL_PLANE_LABEL, FAILED_HOSTS_ANNOTATION, PUBLISHED_ANNOTATION};
+use capi_types::names::{
+    CLUSTER_NAME_LABEL, CONTROL_PLANE_LABEL, DELETE_FOR_MOVE_ANNOTATION, FAILED_HOSTS_ANNOTATION, PUBLISHED_ANNOTATION,
+};
 use capi_types::{
     AddressChoice, AddressFamily, ControlPlaneEndpointMode, CoreCluster, CoreMachine, MaasCluster, MaasMachine,
     MaasMachineSpec, MaasMachineTemplate, Network, SystemId,
@@ -343,6 +345,8 @@ impl Stores {
         {
             return None;
         }
+        // What is deleted because it was moved lives on elsewhere, under the same name.
+        let moved = annotated(&object.metadata, DELETE_FOR_MOVE_ANNOTATION).is_some();
         let deleted = object.metadata.deletion_timestamp.is_some()
             || machine.is_some_and(|m| m.metadata.deletion_timestamp.is_some());
         let host = host_of(object);
@@ -367,7 +371,7 @@ impl Stores {
             name,
             host,
             unread: sight == Some(&HostSight::Unread),
-            leaving: deleted,
+            leaving: deleted && !moved,
             chosen: held.map(|v| choose(v, choice)).unwrap_or_default(),
             addresses: held.map(|v| v.addresses.clone()).unwrap_or_default(),
         })

@@ -118,7 +118,9 @@ impl Pass<'_, '_> {
                 reason::WAITING_FOR_OWNER,
                 "waiting for the Cluster whose infrastructureRef names this object",
             ));
-            return None;
+            // A Cluster that was removed by force: who leaves must get out of the name all the same, or waits for ever.
+            let leaves = has_finalizer && seen.members.iter().any(|member| member.leaving);
+            return if leaves { self.detach() } else { None };
         };
         if object.wants_lxd() {
             let message = "spec.lxdConfig.enabled is not supported: MAAS has removed VM hosts; remove spec.lxdConfig";

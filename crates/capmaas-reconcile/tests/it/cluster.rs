@@ -546,6 +546,22 @@ fn a_paused_managed_or_moved_cluster_is_left_alone() {
 }
 
 #[test]
+fn a_name_without_its_cluster_lets_those_go_who_leave_but_not_those_who_were_moved_away() {
+    for (leaving, moved, expected) in [(false, false, "-"), (true, false, "Publish [2]"), (true, true, "-")] {
+        let first = if leaving { Is::Leaving } else { Is::Up };
+        let members = &[(1, first), (2, Is::Up)];
+        let mut world = Name { members, current: &[1, 2], ours: &[1, 2], ..CALM }.world();
+        if moved {
+            let mut object = world.machine("m1").clone();
+            annotate(&mut object.metadata, DELETE_FOR_MOVE_ANNOTATION, "");
+            world.put(object);
+        }
+        world.stores.learn(Fact::CoreCluster(name(CLUSTER), None), t0());
+        assert_eq!(in_short(planned(&world).next.as_ref()), expected, "leaving: {leaving}, moved: {moved}");
+    }
+}
+
+#[test]
 fn the_name_goes_with_the_cluster_after_its_last_machine_and_leaves_foreign_addresses() {
     for (current, steps, left) in [
         (&[1, 2][..], &["Publish [2]", "-", "Unpublish", "DropFinalizer"][..], None),
