@@ -3,6 +3,7 @@
 
 mod cluster;
 mod contract;
+mod deletion;
 mod explore;
 mod machine;
 mod template;
