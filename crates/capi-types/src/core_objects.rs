@@ -101,6 +101,8 @@ pub struct CoreMachine {
     pub node_name: Option<String>,
     /// `spec.providerID`, copied by Cluster API from the MaasMachine.
     pub provider_id: Option<String>,
+    /// A MachineHealthCheck found it sick (condition HealthCheckSucceeded is False).
+    pub unhealthy: bool,
 }
 
 impl CoreCluster {
@@ -120,7 +122,7 @@ impl CoreCluster {
                 || flag(value, "/status/controlPlaneInitialized")
                 || ["/status/conditions", "/status/v1beta2/conditions", "/status/deprecated/v1beta1/conditions"]
                     .into_iter()
-                    .any(|path| condition_is_true(value, path, "ControlPlaneInitialized")),
+                    .any(|path| condition_is(value, path, "ControlPlaneInitialized", "True")),
             control_plane_endpoint: endpoint.is_valid().then_some(endpoint),
             infrastructure_ref: reference(value, "/spec/infrastructureRef"),
             control_plane_ref: reference(value, "/spec/controlPlaneRef"),
@@ -147,6 +149,9 @@ impl CoreMachine {
             infrastructure_ref: reference(value, "/spec/infrastructureRef"),
             node_name: text(value, "/status/nodeRef/name"),
             provider_id: text(value, "/spec/providerID"),
+            unhealthy: ["/status/conditions", "/status/v1beta2/conditions"]
+                .into_iter()
+                .any(|path| condition_is(value, path, "HealthCheckSucceeded", "False")),
         })
     }
 
@@ -213,9 +218,9 @@ fn port(value: &Value, path: &str) -> Option<i32> {
     i32::try_from(port).ok().filter(|port| (1..=65535).contains(port))
 }
 
-fn condition_is_true(value: &Value, path: &str, type_: &str) -> bool {
+fn condition_is(value: &Value, path: &str, type_: &str, status: &str) -> bool {
     value.pointer(path).and_then(Value::as_array).is_some_and(|conditions| {
-        conditions.iter().any(|condition| condition["type"] == type_ && condition["status"] == "True")
+        conditions.iter().any(|condition| condition["type"] == type_ && condition["status"] == status)
     })
 }
 

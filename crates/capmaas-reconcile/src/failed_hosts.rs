@@ -93,6 +93,8 @@ impl FailedHosts {
     #[must_use]
     pub fn with(mut self, host: &SystemId, claim: &Token, why: &str, now: Timestamp) -> Self {
         let failures = self.0.get(host).map_or(1, |known| known.failures.saturating_add(1));
+        // Whole seconds are enough, and what is planned twice within one is the same.
+        let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
         let why = why.chars().take(REASON).collect();
         self.0.insert(host.clone(), FailedHost { failures, at: now, claim: claim.to_string(), why });
         self.0.retain(|_, known| known.at + FORGOTTEN > now);

@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::failed_hosts::FailedHosts;
 use crate::fleet::HostSight;
-use crate::host::{Attachment, Hardware, HostPhase, HostView, Story};
+use crate::host::{Attachment, Hardware, HostPhase, HostView, Power, Story};
 use crate::names::{Constraints, DnsName, Key, Kind, ObjectName, Token};
 use crate::record::Record;
 use crate::stores::{Memory, NameSight, NodesSight, Region, Stores, TokenSight, cluster_of_infra};
@@ -84,7 +84,7 @@ pub struct ClusterSeen<'a> {
     pub published: BTreeSet<IpAddr>,
     /// The hosts that failed deployments for it, as it says.
     pub failed: FailedHosts,
-    /// Hosts of its machines whose deployment has failed: under which claim, and what MAAS says.
+    /// Hosts of its machines whose deployment has failed, or that are given back sick: under which claim, and why.
     pub failing: Vec<(&'a SystemId, Token, &'a str)>,
     /// Addresses of hosts that are known and are no control-plane machine of this cluster.
     pub elsewhere: BTreeSet<IpAddr>,
@@ -162,6 +162,26 @@ fn constraints(spec: &MaasMachineSpec, machine: Option<&CoreMachine>) -> Constra
         tags: spec.tags.iter().filter(|t| !t.is_empty()).cloned().collect(),
         min_cpu: spec.min_cpu.try_into().unwrap_or(0),
         min_memory_mib: spec.min_memory.try_into().unwrap_or(0),
+    }
+}
+
+/// Why the host of a machine that is being deleted is not to be claimed for the same cluster soon, if so: its replacement would get the
+/// same sick box back.
+pub(crate) fn given_back_sick(
+    object: &MaasMachine,
+    machine: Option<&CoreMachine>,
+    view: &HostView,
+) -> Option<&'static str> {
+    let moved = annotated(&object.metadata, DELETE_FOR_MOVE_ANNOTATION).is_some();
+    if object.metadata.deletion_timestamp.is_none() || moved || view.phase != HostPhase::Deployed {
+        return None;
+    }
+    if view.power == Power::Off {
+        Some("it was powered off when its Machine was deleted")
+    } else if machine.is_some_and(|machine| machine.unhealthy) {
+        Some("it failed the health check of its Machine")
+    } else {
+        None
     }
 }
 
@@ -323,13 +343,19 @@ impl Stores {
         others.map(|(n, _)| n).next()
     }
 
-    /// The host of a MaasMachine, when it failed a deployment and nobody has done anything about it yet.
+    /// The host of a MaasMachine, when it failed a deployment or is given back sick, and why.
     fn failing(&self, object: &MaasMachine) -> Option<(&SystemId, Token, &str)> {
         let token = Record::of(object).token()?.clone();
         let HostSight::Seen(view) = self.fleet.get(&host_of(object)?) else { return None };
-        let failed =
-            view.phase == HostPhase::DeployFailed && view.is_marked(&token) && object.spec.provider_id.is_none();
-        failed.then_some((&view.id, token, view.error.as_str()))
+        if !view.is_marked(&token) {
+            return None;
+        }
+        let namespace = object.metadata.namespace.clone().unwrap_or_default();
+        let machine =
+            owner(&object.metadata, "Machine").and_then(|n| self.machines.get(&ObjectName::new(namespace, n)));
+        let failed = view.phase == HostPhase::DeployFailed && object.spec.provider_id.is_none();
+        let why = if failed { view.error.as_str() } else { given_back_sick(object, machine, view)? };
+        Some((&view.id, token, why))
     }
 
     fn member<'a>(

@@ -11,7 +11,8 @@ use std::net::IpAddr;
 use capi_types::conditions::{self, reason};
 use capi_types::names::{CLUSTER_FINALIZER, DELETE_FOR_MOVE_ANNOTATION, PAUSED_ANNOTATION};
 use capi_types::{
-    ClusterNetworkStatus, ControlPlaneEndpointMode, FailureDomain, InitializationStatus, MaasClusterStatus, Network,
+    ClusterNetworkStatus, ControlPlaneEndpointMode, CoreCluster, FailureDomain, InitializationStatus,
+    MaasClusterStatus, Network,
 };
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
@@ -150,6 +151,10 @@ impl Pass<'_, '_> {
     /// The memory of bad hardware, when there is something to add.
     fn failures(&self) -> Option<FailedHosts> {
         let seen = self.seen;
+        if seen.cluster.as_ref().is_some_and(|(_, cluster)| cluster.is_some_and(CoreCluster::is_deleting)) {
+            // Nobody of this cluster claims any more.
+            return None;
+        }
         let news = seen.failing.iter().filter(|(host, claim, _)| !seen.failed.has(host, claim, self.now));
         let noted = news.fold(seen.failed.clone(), |noted, (host, claim, why)| noted.with(host, claim, why, self.now));
         (noted != seen.failed).then_some(noted)

@@ -21,7 +21,8 @@ use capi_types::names::{
     ABANDON_ANNOTATION, BLOCK_MOVE_ANNOTATION, DELETE_FOR_MOVE_ANNOTATION, MACHINE_FINALIZER, PAUSED_ANNOTATION,
 };
 use capi_types::{
-    AddressType, CoreMachine, InitializationStatus, MaasMachineStatus, MachineAddress, ProviderId, SystemId,
+    AddressType, CoreCluster, CoreMachine, InitializationStatus, MaasMachineStatus, MachineAddress, ProviderId,
+    SystemId,
 };
 use jiff::{SignedDuration, Timestamp};
 

@@ -115,6 +115,7 @@ fn add(world: &mut World, n: u8, is: Is) {
     object.metadata.deletion_timestamp = (is == Is::Leaving).then(|| Time(t0()));
     world.add(object);
     let mut view = host(&format!("host{n}"), &format!("node{n}"));
+    view.power = capmaas_reconcile::host::Power::On;
     view.addresses = vec![ip(n)];
     view.holder = Holder::Us(Some(token));
     view.phase = match is {

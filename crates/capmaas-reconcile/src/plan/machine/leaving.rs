@@ -1,6 +1,7 @@
 //! The end of a MaasMachine: detach, prove, release, let go.
 
 use super::*;
+use crate::observe::given_back_sick;
 
 impl Pass<'_, '_> {
     pub(super) fn leave(&mut self) -> Option<Step> {
@@ -113,7 +114,14 @@ impl Pass<'_, '_> {
                 self.release_failed(view, token)
             }
             HostPhase::Claimed | HostPhase::Deploying | HostPhase::Deployed | HostPhase::DeployFailed => {
-                if !self.name_forgot(&view.addresses) || self.failing(StepKind::Release) {
+                if !self.name_forgot(&view.addresses) {
+                    return None;
+                }
+                let machine = self.seen.machine.as_ref().and_then(|(_, machine)| *machine);
+                if given_back_sick(self.seen.object, machine, view).is_some() && !self.failure_is_noted(view, &token) {
+                    return None;
+                }
+                if self.failing(StepKind::Release) {
                     return None;
                 }
                 self.wanted.no(conditions::READY, &Why::new(reason::RELEASING, "MAAS releases the machine"));

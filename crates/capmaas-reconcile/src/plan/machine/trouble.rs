@@ -85,12 +85,13 @@ impl Pass<'_, '_> {
     }
 
     /// Whether the MaasCluster has this failure; it is not waited for when nobody writes there.
-    fn failure_is_noted(&mut self, view: &HostView, token: &Token) -> bool {
+    pub(super) fn failure_is_noted(&mut self, view: &HostView, token: &Token) -> bool {
         let seen = self.seen;
         let (Some(maas_cluster), Some((name, _))) = (seen.maas_cluster, &seen.cluster) else { return true };
         let meta = &maas_cluster.metadata;
+        let ending = seen.cluster.as_ref().is_none_or(|(_, c)| c.is_none_or(CoreCluster::is_deleting));
         let paused = meta.annotations.as_ref().is_some_and(|a| a.contains_key(PAUSED_ANNOTATION));
-        if maas_cluster.is_externally_managed() || paused || meta.deletion_timestamp.is_some() {
+        if maas_cluster.is_externally_managed() || ending || paused || meta.deletion_timestamp.is_some() {
             return true;
         }
         self.waiting.on(Topic::Cluster(name.clone()));

@@ -344,3 +344,33 @@ fn a_machine_that_an_earlier_claim_got_is_adopted_or_given_back_when_the_sweep_f
     let steps: Vec<_> = world.settle(&key("m0")).iter().map(Step::kind).collect();
     assert_eq!(steps, [StepKind::WriteSpec, StepKind::Mark, StepKind::Release]);
 }
+
+#[test]
+fn a_box_that_is_given_back_sick_is_noted_first_so_that_the_replacement_gets_another() {
+    let sick = |power, unhealthy, ending: bool| {
+        let mut world = seen(provisioned(), deployed(power));
+        let mut cluster = maas_cluster();
+        cluster.metadata.finalizers = Some(vec![capi_types::names::CLUSTER_FINALIZER.to_owned()]);
+        world.put_cluster(cluster);
+        let mut core = core_machine("m0");
+        (core.unhealthy, core.metadata.resource_version) = (unhealthy, Some("999".to_owned()));
+        world.stores.learn(Fact::CoreMachine(name("m0"), Some(Box::new(core))), world.now);
+        if ending {
+            world.core_cluster.metadata.deletion_timestamp =
+                Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(t0()));
+            world.put_core_cluster();
+        }
+        world.delete("m0");
+        let waits = world.settle(&key("m0")).is_empty();
+        let noted = world.plan(&cluster_key());
+        let notes = matches!(noted.next, Some(Step::Record(_)));
+        world.execute(&cluster_key(), noted, Chance::Fine);
+        world.settle(&key("m0"));
+        assert_eq!(world.fleet.get(&id()).map(|v| v.phase), Some(HostPhase::Releasing), "released in the end");
+        (waits, notes && world.clusters[&name(CLUSTER)].metadata.annotations.is_some())
+    };
+    assert_eq!(sick(Power::Off, false, false), (true, true));
+    assert_eq!(sick(Power::On, true, false), (true, true));
+    assert_eq!(sick(Power::On, false, false).0, false, "a healthy one is released at once");
+    assert_eq!(sick(Power::Off, true, true).0, false, "as is the last of its cluster");
+}
