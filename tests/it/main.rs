@@ -16,3 +16,4 @@ mod name;
 mod speed;
 mod table;
 mod takeover;
+mod trouble;

@@ -50,8 +50,9 @@ impl From<Fault> for Ended {
 enum Next {
     /// The status does not stand as it should: write this, then decide again.
     Show(Map<String, Value>, Option<Note>, ObjectMeta),
-    /// A step; the stores know that it begins. With the metadata that was decided on: what the step's write expects.
-    Do(Step, ObjectMeta),
+    /// A step; the stores know that it begins. With the metadata that was decided on (what the step's write expects), and with what is to
+    /// be told when it is done.
+    Do(Step, Option<Note>, ObjectMeta),
     /// Nothing, until the wake.
     Wait(Wake),
 }
@@ -92,14 +93,14 @@ impl Executor {
                         self.tell(key, &event, &meta).await;
                     }
                 }
-                Next::Do(step, meta) => {
+                Next::Do(step, last_words, meta) => {
                     let kind = step.kind();
                     tracing::debug!(%key, ?step, "step");
                     let ended = self.step(key, &step, &meta).await;
                     let ok = matches!(ended, Ended::Answered(Ok(_), _));
                     self.metrics.step(kind, ok);
                     self.learn(key, &step, ended);
-                    if ok && let Some(done) = step.done() {
+                    if ok && let Some(done) = step.done().or(last_words) {
                         self.tell(key, &done, &meta).await;
                     }
                     if !ok && step.writes_object() {
@@ -146,7 +147,9 @@ impl Executor {
         }
         let Some(step) = decision.next.filter(|_| !inner.stopping) else { return Some(Next::Wait(decision.wake)) };
         inner.stores.step_begins(key, &step);
-        Some(Next::Do(step, meta))
+        // The status of an object that is let go is not written any more; why it is let go is still told.
+        let last_words = decision.event.filter(|_| step == Step::DropFinalizer);
+        Some(Next::Do(step, last_words, meta))
     }
 
     fn learn(&self, key: &Key, step: &Step, ended: Ended) {

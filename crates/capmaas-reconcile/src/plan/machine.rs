@@ -76,12 +76,9 @@ impl<'a> Pass<'a, '_> {
         let generation = self.seen.object.metadata.generation;
         let (conditions, event) = self.wanted.settle(&standing.conditions, generation, self.now);
         let status = MaasMachineStatus { conditions, ..self.status };
-        Decision {
-            next,
-            status: Some(Status::Machine(Box::new(status))),
-            event: self.note.or(event),
-            wake: self.waiting.wake(),
-        }
+        // With the object goes its status: what is told then is why it may go.
+        let event = if next == Some(Step::DropFinalizer) { self.note } else { self.note.or(event) };
+        Decision { next, status: Some(Status::Machine(Box::new(status))), event, wake: self.waiting.wake() }
     }
 }
 
