@@ -207,7 +207,8 @@ impl Pass<'_, '_> {
             return None;
         }
         self.status.powered_on.retain(|time| time.0 + POWER_WINDOW > self.now);
-        let last = self.status.powered_on.iter().map(|time| time.0).max();
+        // What this process did counts also when its note was written over.
+        let last = self.status.powered_on.iter().map(|time| time.0).max().max(seen.memory.powered);
         let comment = format!("{}{}: spec.power.whenOff", QuarantineOrder::SIGNATURE, self.name());
         let step = |noted| Step::Power { host: view.id.clone(), token: token.clone(), comment, noted };
         if let Some(last) = last {
