@@ -5,7 +5,7 @@ mod writes;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use capmaas_reconcile::decision::{Decision, Note, Step};
@@ -15,7 +15,7 @@ use capmaas_reconcile::plan;
 use capmaas_reconcile::provider::{Fault, NotOurs, Proof};
 use capmaas_reconcile::stores::{Fact, Learned, Stores};
 use capmaas_reconcile::topic::Wake;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map, Value};
 
@@ -67,11 +67,13 @@ pub(crate) struct Executor {
     proofs: Arc<Mutex<BTreeMap<Key, Proof>>>,
     /// How many Events were written: their names are numbered.
     events: Arc<AtomicU64>,
+    /// What was last written into a status, and when.
+    shown: Arc<Mutex<BTreeMap<Key, (Map<String, Value>, Timestamp)>>>,
 }
 
 impl Executor {
     pub(crate) fn new(env: Env, shared: Shared, metrics: Metrics) -> Self {
-        Self { env, shared, metrics, proofs: Arc::default(), events: Arc::default() }
+        Self { env, shared, metrics, proofs: Arc::default(), events: Arc::default(), shown: Arc::default() }
     }
 
     /// One pass over a key; `None` when the object is gone.
@@ -85,10 +87,11 @@ impl Executor {
                     return Some(wake);
                 }
                 Next::Show(status, event, meta) => {
-                    if !self.put_status(key, status, &meta).await {
+                    if !self.put_status(key, status.clone(), &meta).await {
                         self.metrics.pass(key.kind, "conflict");
                         return Some(self.again(key));
                     }
+                    self.shown().insert(key.clone(), (status, self.env.clock.now()));
                     if let Some(event) = event {
                         self.tell(key, &event, &meta).await;
                     }
@@ -134,15 +137,22 @@ impl Executor {
     /// Decides, and begins the step under the same lock: two machines that wait never pick the same host.
     fn next(&self, key: &Key) -> Option<Next> {
         let mut inner = self.shared.lock();
-        let decision = self.decide(key, &inner.stores)?;
-        let meta = metadata(&inner.stores, key)?;
+        let Some((mut decision, meta)) = self.decide(key, &inner.stores).zip(metadata(&inner.stores, key)) else {
+            self.shown().remove(key);
+            return None;
+        };
         // Before what takes long, and before what failed and may fail again: a pass that is never settled would never tell.
         let failed = |step: &Step| inner.stores.memory(key).attempts.contains_key(&step.kind());
         let shows = decision.next.as_ref().is_none_or(|step| is_slow(step) || failed(step));
         if shows && let Some(status) = &decision.status {
             let difference = writes::status_difference(&inner.stores, key, status);
-            if !difference.is_empty() {
-                return Some(Next::Show(difference, decision.event, meta));
+            // Somebody else writes it over and over (a second leader, for a moment): that is no reason to do nothing else, or to do it
+            // without a pause.
+            let fought = self.shown().get(key).filter(|(last, _)| *last == difference).map(|(_, at)| *at + AGAIN);
+            match fought.filter(|until| *until > self.env.clock.now()) {
+                Some(until) => decision.wake.at = decision.wake.at.min(until),
+                None if difference.is_empty() => {}
+                None => return Some(Next::Show(difference, decision.event, meta)),
             }
         }
         let Some(step) = decision.next.filter(|_| !inner.stopping) else { return Some(Next::Wait(decision.wake)) };
@@ -174,6 +184,10 @@ impl Executor {
         }
         drop(inner);
         self.shared.ring();
+    }
+
+    fn shown(&self) -> MutexGuard<'_, BTreeMap<Key, (Map<String, Value>, Timestamp)>> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn keep_proof(&self, key: &Key, proof: Proof) {
