@@ -7,6 +7,7 @@ mod conformance;
 mod contract;
 mod cost;
 mod crash;
+mod deletion;
 mod determinism;
 mod faults;
 mod fleet;
