@@ -322,3 +322,24 @@ fn without_administrator_rights_maas_dns_says_what_it_needs_and_an_own_address_w
         sleep(hand, Duration::from_secs(60)).await;
     });
 }
+
+#[test]
+fn a_machine_that_a_crashed_process_left_allocated_is_found_and_given_back_and_one_of_somebody_else_is_not_touched() {
+    in_lab(7, async |hand| {
+        hand.apply_seed().await;
+        hand.until_ready(2).await;
+        let claim = text(&worker(hand).await["metadata"]["annotations"]["maas.infrastructure.cluster.x-k8s.io/claim"]);
+        let token = claim.split(' ').next().unwrap().to_owned();
+        let allocate = async |agent: &str| {
+            let request = maas_client::AllocateRequest { agent_name: Some(agent.to_owned()), ..Default::default() };
+            let machines = hand.maas().machines();
+            maas_client::Machines::allocate(&machines, &request).await.unwrap().system_id.to_string()
+        };
+        let (lost, somebodys) = (allocate(&token).await, allocate("a colleague with the same key").await);
+        hand.until("it is given back", || async { (host(hand, &lost).status == Status::Ready).then_some(()) }).await;
+        sleep(hand, minutes(30)).await;
+        let left = host(hand, &somebodys);
+        assert_eq!((left.status, left.agent_name.as_str()), (Status::Allocated, "a colleague with the same key"));
+        hand.until_ready(2).await;
+    });
+}

@@ -264,7 +264,8 @@ async fn a_status_that_somebody_else_writes_over_each_time_keeps_no_step_from_be
         // Time stands still while two write without a pause: a test would never end.
         assert!(writes < 50, "it was fought over");
         let time = "2026-11-23T12:00:00Z";
-        let other = json!({ "type": "Ready", "status": "False", "reason": "Other", "message": "", "lastTransitionTime": time });
+        let other =
+            json!({ "type": "Ready", "status": "False", "reason": "Other", "message": "", "lastTransitionTime": time });
         let (path, _) = call.target.split_once('?').unwrap();
         let answer = kube.request(http::Method::PATCH, path, Some(&json!({ "status": { "conditions": [other] } })));
         assert_eq!(answer.0, 200, "{}", answer.1);

@@ -271,3 +271,57 @@ async fn dns_refusals_name_the_field_or_the_right_that_is_missing() {
         assert!(fault.to_string().contains(said), "{fault}");
     }
 }
+
+#[tokio::test]
+async fn how_disks_are_erased_is_said_with_the_flags_that_maas_takes() {
+    for (erase, flags) in [
+        (Erase::MaasDefault, (false, false, false)),
+        (Erase::Full, (true, false, false)),
+        (Erase::Quick, (true, false, true)),
+        (Erase::Secure, (true, true, false)),
+        (Erase::SecureOrQuick, (true, true, true)),
+    ] {
+        let mut machines = MockMachines::new();
+        machines.expect_release().returning(move |_, request| {
+            assert_eq!((request.erase, request.secure_erase, request.quick_erase), flags, "{erase:?}");
+            Ok(machine("abc123", MachineStatus::Releasing, Some("us")))
+        });
+        let order = ReleaseOrder { erase, comment: "bye".into() };
+        with_machines(machines).release(proof(), &order).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_tag_that_maas_does_not_have_is_made_and_without_the_right_that_is_said() {
+    let order = QuarantineOrder::Tag { tag: "sick".into(), comment: "why".into() };
+    let made = |may: bool| {
+        let mut tags = maas_client::MockTags::new();
+        let missing = || answer(&op::TAG_UPDATE_NODES, 404, "Not Found");
+        let mut first = true;
+        tags.expect_update_machines().returning(move |name, change| {
+            assert_eq!((name, change.add.len()), ("sick", 1));
+            if std::mem::take(&mut first) { Err(missing()) } else { Ok(Default::default()) }
+        });
+        tags.expect_create().returning(move |request| {
+            assert_eq!((request.name.as_str(), request.comment.as_deref()), ("sick", Some("why")));
+            if may { Ok(Default::default()) } else { Err(answer(&op::TAGS_CREATE, 403, "")) }
+        });
+        let mut machines = MockMachines::new();
+        machines.expect_read().returning(|_| Ok(machine("abc123", MachineStatus::FailedDeployment, Some("us"))));
+        region(Services { tags: Arc::new(tags), machines: Arc::new(machines), ..services() })
+    };
+    assert!(made(true).quarantine(proof(), &order).await.is_ok());
+    let refused = made(false).quarantine(proof(), &order).await.unwrap_err();
+    assert!(
+        matches!(&refused, Fault::Rejected { why: Refusal::Permission, message } if message.contains("administrator rights")),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn power_that_maas_cannot_switch_is_a_refusal_and_no_success() {
+    let mut machines = MockMachines::new();
+    machines.expect_power_on().returning(|_, _| Ok(None));
+    let refused = with_machines(machines).power_on(proof(), "why").await.unwrap_err();
+    assert!(matches!(refused, Fault::Rejected { why: Refusal::WrongState, .. }), "{refused:?}");
+}

@@ -236,3 +236,63 @@ async fn connecting_tells_who_we_are_or_whether_key_or_time_helps() {
         assert!(error.to_string().contains(said) && !error.to_string().contains("t0psecret"), "{error}");
     }
 }
+
+/// A region in which each machine is allocated under a claim; answers lists that ask for ids and claims, and counts them.
+fn claimed(claims: &'static [(&'static str, &'static str)], asked: Arc<std::sync::atomic::AtomicUsize>) -> MaasRegion {
+    let mut machines = MockMachines::new();
+    machines.expect_list().returning(move |filter| {
+        asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        assert!(!filter.ids.is_empty() && filter.agent_name.len() <= 100, "{filter:?}");
+        let fits = |(id, claim): &&(&str, &str)| {
+            filter.ids.iter().any(|i| i.as_str() == *id) && filter.agent_name.iter().any(|a| a == claim)
+        };
+        Ok(claims.iter().filter(fits).map(|(id, _)| machine(id, MachineStatus::Allocated, Some("us"))).collect())
+    });
+    with_machines(machines)
+}
+
+#[tokio::test]
+async fn whose_a_lost_machine_is_is_found_among_many_claims_with_few_questions() {
+    let claims: &[_] = &[("abc123", "capmaas:7"), ("def456", "capmaas:199"), ("ghi789", "somebody")];
+    let tokens: BTreeSet<Token> = (0..250).map(|n| Token::mint(&n.to_string())).collect();
+    let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let region = claimed(claims, asked.clone());
+    let query = Query::Whose { strays: ids(&["abc123", "def456", "ghi789"]), tokens };
+    let facts = region.read(&query, Seq(7), now()).await.unwrap();
+    let [Fact::Whose(owners, _)] = &facts[..] else { panic!("{facts:?}") };
+    let owners: Vec<_> = owners.iter().map(|(id, t)| (id.as_str(), t.as_ref().map(Token::as_str))).collect();
+    assert_eq!(owners, [("abc123", Some("capmaas:7")), ("def456", Some("capmaas:199")), ("ghi789", None)]);
+    let asked = asked.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(asked <= 40, "{asked} questions for 250 claims");
+}
+
+#[tokio::test]
+async fn only_allocated_machines_of_our_user_without_marks_look_lost() {
+    let mut machines = MockMachines::new();
+    machines.expect_list().returning(|filter| {
+        assert_eq!((&filter.owner[..], &filter.status[..]), (&["us".to_owned()][..], &[MachineStatus::Allocated][..]));
+        let mut marked = machine("def456", MachineStatus::Allocated, Some("us"));
+        marked.owner_data.insert("capmaas-token".to_owned(), "capmaas:1".to_owned());
+        Ok(vec![machine("abc123", MachineStatus::Allocated, Some("us")), marked])
+    });
+    let facts = with_machines(machines).read(&Query::Unmarked, Seq(7), now()).await.unwrap();
+    assert!(matches!(&facts[2], Fact::Unmarked(lost) if *lost == ids(&["abc123"])), "{facts:?}");
+}
+
+#[tokio::test]
+async fn a_story_is_told_as_far_as_maas_tells_it_and_a_refusal_is_an_empty_one() {
+    let (mut events, mut results) = (maas_client::MockEvents::new(), maas_client::MockResults::new());
+    events.expect_query().returning(|_| Err(answer(&op::EVENTS_QUERY, 500, "oops")));
+    results.expect_read().returning(|_, _, _| {
+        let failed = maas_client::ScriptResult {
+            status: 3.into(),
+            output: maas_client::ScriptOutput(b"a\n\nno space left on device\n".to_vec()),
+            ..Default::default()
+        };
+        Ok(maas_client::ScriptSet { results: vec![Default::default(), failed], ..Default::default() })
+    });
+    let region = region(Services { events: Arc::new(events), results: Arc::new(results), ..services() });
+    let facts = region.read(&Query::Story("abc123".parse().unwrap()), Seq(7), now()).await.unwrap();
+    let [Fact::Story(_, story)] = &facts[..] else { panic!("{facts:?}") };
+    assert_eq!((story.errors.len(), story.log_tail.as_str()), (0, "a | no space left on device"));
+}

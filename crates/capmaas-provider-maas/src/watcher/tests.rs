@@ -160,3 +160,32 @@ fn a_batch_that_succeeds_does_not_call_off_the_retry_of_one_that_failed() {
     watcher.answered(&Query::Sweep(ids(&["def"])), at(0), true);
     assert_eq!(watcher.due(&hosts(&["abc"]), &stores, at(0)).next, at(1));
 }
+
+#[test]
+fn a_machine_that_looks_lost_for_two_minutes_is_asked_for_by_all_claims_and_seldom_again() {
+    let mut stores = Stores::default();
+    let mut object = capi_types::MaasMachine::default();
+    object.metadata.name = Some("m0".into());
+    object.metadata.namespace = Some("default".into());
+    object.metadata.annotations =
+        Some([(capi_types::names::CLAIM_ANNOTATION.to_owned(), "capmaas:1 default/m0".to_owned())].into());
+    let name = capmaas_reconcile::names::ObjectName::new("default", "m0");
+    stores.learn(Fact::MaasMachine(name, Some(Box::new(object))), at(0));
+    stores.learn(Fact::Unmarked(ids(&["abc"])), at(0));
+    let (mut watcher, awaited) = (Watcher::default(), BTreeSet::from([Topic::Strays]));
+    let mut asked = Vec::new();
+    for second in 0..1000 {
+        for query in run(&mut watcher, &awaited, &stores, at(second)) {
+            match query {
+                Query::Unmarked => {}
+                Query::Whose { strays, tokens } => {
+                    assert_eq!((strays, tokens), (ids(&["abc"]), BTreeSet::from([Token::mint("1")])));
+                    stores.learn(Fact::Whose([(id("abc"), None)].into(), at(second)), at(second));
+                    asked.push(second);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!(asked, [120, 720]);
+}
