@@ -109,6 +109,7 @@ const SCENARIOS: &[Scenario] = &[
     more("delete-without-maas", 1, &[], trouble::delete_without_maas),
     more("delete-without-key", 1, &[], trouble::delete_without_credentials),
     more("delete-without-data", 1, &[], trouble::delete_without_bootstrap),
+    more("failed-host", 1, &[], trouble::failed_host),
     more("old-kubernetes", 0, &[], article::old_kubernetes),
     more("flavours", 0, &[], story::flavours),
     more("vip", 1, &[], story::virtual_address),

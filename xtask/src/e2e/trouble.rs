@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use base64::Engine as _;
-use capi_types::names::{CREDENTIALS_SECRET, PROVIDER_NAMESPACE};
+use capi_types::names::{CREDENTIALS_SECRET, FAILED_HOSTS_ANNOTATION, PROVIDER_NAMESPACE};
 use serde_json::{Value, json};
 
 use super::article::{self, NAME};
@@ -115,5 +115,35 @@ pub(super) fn rotate_credentials(world: &mut World) -> Result<()> {
     let key = base64::engine::general_purpose::STANDARD.encode(&world.sim.api_key);
     let patch = json!({"data": {"MAAS_API_KEY": key}}).to_string();
     kubectl.run(&["patch", "-n", PROVIDER_NAMESPACE, "secret", CREDENTIALS_SECRET, "--type=merge", "-p", &patch])?;
+    Ok(())
+}
+
+/// The machine fails its deployment: the cluster notes it, MAAS has it marked broken with the reason, another one is deployed, and the
+/// broken one is left for an operator when the cluster goes.
+pub(super) fn failed_host(world: &mut World) -> Result<()> {
+    let world = &*world;
+    let article = article::apply(world, "failed-host")?;
+    let policy = json!({"spec": {"failedHosts": {"after": 1, "action": "MarkBroken"}}});
+    article.patch(world, "maascluster", NAME, &policy)?;
+    let bad = text(&article.deploying(world)?, "/system_id").to_owned();
+    let fault = json!({"fault": "installer", "reason": "curthooks: no space left on device", "times": "always"});
+    world.sim.post(&format!("machines/{bad}/fail-deployments"), &fault)?;
+    let machine = article.provisioned(world)?;
+    ensure!(text(&machine, "/spec/systemID") != bad, "the machine that fails was taken again: {machine}");
+    let state = world.sim.get(&format!("machines/{bad}"))?;
+    ensure!(text(&state, "/status") == "broken", "not marked broken: {state}");
+    let cluster = article.get(world, "maascluster", NAME)?;
+    let noted = &cluster["metadata"]["annotations"][FAILED_HOSTS_ANNOTATION];
+    ensure!(noted.as_str().is_some_and(|text| text.contains(&bad)), "not noted: {noted}");
+    let events = world.plane.kubectl.run(&["get", "events", "-n", "failed-host", "-o", "jsonpath={.items[*].message}"])?;
+    for words in ["no space left on device", "is marked broken in MAAS"] {
+        ensure!(events.contains(words), "no Event says {words:?}: {events}");
+    }
+    article.delete(world)?;
+    let state = world.sim.get(&format!("machines/{bad}"))?;
+    ensure!(text(&state, "/status") == "broken", "it was released: {state}");
+    // For the rows that follow.
+    world.sim.post(&format!("machines/{bad}/fail-deployments"), &json!({"fault": "installer", "reason": "", "times": 0}))?;
+    world.sim.post(&format!("machines/{bad}/status"), &json!({"status": "ready"}))?;
     Ok(())
 }
