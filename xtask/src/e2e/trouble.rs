@@ -135,7 +135,8 @@ pub(super) fn failed_host(world: &mut World) -> Result<()> {
     let cluster = article.get(world, "maascluster", NAME)?;
     let noted = &cluster["metadata"]["annotations"][FAILED_HOSTS_ANNOTATION];
     ensure!(noted.as_str().is_some_and(|text| text.contains(&bad)), "not noted: {noted}");
-    let events = world.plane.kubectl.run(&["get", "events", "-n", "failed-host", "-o", "jsonpath={.items[*].message}"])?;
+    let events =
+        world.plane.kubectl.run(&["get", "events", "-n", "failed-host", "-o", "jsonpath={.items[*].message}"])?;
     for words in ["no space left on device", "is marked broken in MAAS"] {
         ensure!(events.contains(words), "no Event says {words:?}: {events}");
     }
@@ -143,7 +144,9 @@ pub(super) fn failed_host(world: &mut World) -> Result<()> {
     let state = world.sim.get(&format!("machines/{bad}"))?;
     ensure!(text(&state, "/status") == "broken", "it was released: {state}");
     // For the rows that follow.
-    world.sim.post(&format!("machines/{bad}/fail-deployments"), &json!({"fault": "installer", "reason": "", "times": 0}))?;
+    world
+        .sim
+        .post(&format!("machines/{bad}/fail-deployments"), &json!({"fault": "installer", "reason": "", "times": 0}))?;
     world.sim.post(&format!("machines/{bad}/status"), &json!({"status": "ready"}))?;
     Ok(())
 }

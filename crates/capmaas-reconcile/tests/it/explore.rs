@@ -87,8 +87,8 @@ impl State {
             for (id, bad) in world.stores.failed.values().flat_map(|hosts| hosts.iter()) {
                 (id, bad.failures.min(2), ticks(world, bad.at, 1)).hash(&mut h);
             }
-            world.stores.stories.contains_key(&view.id).hash(&mut h);
-            world.stores.strays.contains_key(&view.id).hash(&mut h);
+            // Why it failed is asked and waited for only then.
+            (view.phase == HostPhase::DeployFailed && world.stores.stories.contains_key(&view.id)).hash(&mut h);
         }
         for n in bounds.machines {
             let key = key(n);
@@ -103,7 +103,6 @@ impl State {
             let memory = world.stores.memory(&key);
             let since = memory.claim_open_since;
             (memory.recorded_here, &memory.claimed, since.map(|at| ticks(world, at, 2))).hash(&mut h);
-            memory.releases.as_ref().map(|r| (&r.host, r.count.min(3), ticks(world, r.at, 5))).hash(&mut h);
             for (kind, attempt) in &memory.attempts {
                 let not_ours = matches!(attempt.fault, Fault::Rejected { why: Refusal::NotOurs, .. });
                 (*kind as u8, attempt.count.min(2), ticks(world, attempt.at, 1), not_ours).hash(&mut h);
