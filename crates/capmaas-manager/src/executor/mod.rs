@@ -57,6 +57,9 @@ enum Next {
     Wait(Wake),
 }
 
+/// What was last written into each status, and when.
+type Shown = BTreeMap<Key, (Map<String, Value>, Timestamp)>;
+
 /// See the module.
 #[derive(Clone)]
 pub(crate) struct Executor {
@@ -67,8 +70,7 @@ pub(crate) struct Executor {
     proofs: Arc<Mutex<BTreeMap<Key, Proof>>>,
     /// How many Events were written: their names are numbered.
     events: Arc<AtomicU64>,
-    /// What was last written into a status, and when.
-    shown: Arc<Mutex<BTreeMap<Key, (Map<String, Value>, Timestamp)>>>,
+    shown: Arc<Mutex<Shown>>,
 }
 
 impl Executor {
@@ -186,7 +188,7 @@ impl Executor {
         self.shared.ring();
     }
 
-    fn shown(&self) -> MutexGuard<'_, BTreeMap<Key, (Map<String, Value>, Timestamp)>> {
+    fn shown(&self) -> MutexGuard<'_, Shown> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
