@@ -90,6 +90,14 @@ impl Fleet {
         replace(&mut entry.sight, HostSight::Unread)
     }
 
+    /// Somebody else may have written on this host: what was known no longer counts, nor does what is being read right now.
+    pub fn doubt(&mut self, id: &SystemId) {
+        let now = self.send();
+        let entry = self.hosts.entry(id.clone()).or_default();
+        entry.written = now;
+        entry.sight = HostSight::Unread;
+    }
+
     /// A report from a list or a read that was sent as `sent`. True when the sight changed.
     pub fn report(&mut self, view: HostView, sent: Seq) -> bool {
         let id = view.id.clone();

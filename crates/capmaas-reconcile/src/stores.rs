@@ -511,6 +511,13 @@ impl Stores {
         if token.is_some() && memory.minting != token && !memory.recorded_here && memory.claim_open_since.is_none() {
             memory.claim_open_since = Some(now);
         }
+        if let Some(id) = &host
+            && before.as_ref().is_none_or(|(_, old)| old.as_ref() != Some(id))
+            && memory.claimed.as_ref() != Some(id)
+        {
+            // Not we have claimed it: another process has, after what we saw of the host last (it may still be free there).
+            self.fleet.doubt(id);
+        }
         if before.is_none_or(|(_, old)| old == host) {
             return;
         }

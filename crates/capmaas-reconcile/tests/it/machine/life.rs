@@ -68,6 +68,28 @@ fn a_worker_is_provisioned_with_three_writes_and_released_with_one() {
 }
 
 #[test]
+fn a_host_that_another_process_claimed_and_deployed_meanwhile_is_read_anew_before_it_is_judged() {
+    for known in [true, false] {
+        let mut world = World::new(ModelFleet::new([node()]));
+        if known {
+            world.add(maas_machine("m0"));
+        }
+        // This process sees the host while it is free, and then nothing for a while.
+        world.feed(&Topic::Host(HOST.parse().unwrap()));
+        let asleep = world.stores.clone();
+        if !known {
+            world.add(maas_machine("m0"));
+        }
+        world.settle(&key("m0"));
+        world.stores = asleep;
+        world.add(world.machine("m0").clone());
+        assert_eq!(planned(&world).next, None, "known before: {known}");
+        assert_eq!(world.settle(&key("m0")), [], "known before: {known}");
+        assert_eq!(condition(&planned(&world), READY).1, "MachineDeploying");
+    }
+}
+
+#[test]
 fn a_failed_deployment_is_released_remembered_and_tried_on_another_host() {
     let mut world = World::new(ModelFleet::new([node(), host("bbb222", "node-b")]));
     world.add(maas_machine("m0"));
@@ -199,6 +221,8 @@ fn a_copy_neither_stops_the_original_nor_gets_or_releases_its_machine() {
     copy.metadata.name = Some("copy".to_owned());
     copy.metadata.uid = Some("uid-copy".to_owned());
     world.add(copy);
+    assert_eq!(in_short(&world.plan(&key("m0"))), "- -", "somebody says that it is another's: it is read again");
+    world.feed(&Topic::Host(HOST.parse().unwrap()));
     assert_eq!(in_short(&world.plan(&key("m0"))), "- Ready");
     world.settle(&key("copy"));
     let told = world.plan(&key("copy"));
@@ -219,6 +243,8 @@ fn of_two_copies_of_a_takeover_neither_gets_the_machine() {
     copy.metadata.name = Some("copy".to_owned());
     copy.metadata.uid = Some("uid-copy".to_owned());
     world.add(copy);
+    assert_eq!(in_short(&world.plan(&key("m0"))), "- -", "somebody says that it is another's: it is read again");
+    world.feed(&Topic::Host(HOST.parse().unwrap()));
     assert_eq!(in_short(&world.plan(&key("m0"))), "- NotOurs");
     world.delete("copy");
     world.settle(&key("copy"));
