@@ -73,7 +73,10 @@ pub(crate) fn machine(machine: &str, cluster: &str, control_plane: bool, id: &st
                 "annotations": { "maas.infrastructure.cluster.x-k8s.io/claim": format!("capmaas:{machine} default/{machine}") },
             })),
             "spec": { "image": "ubuntu/noble", "minCPU": 2, "minMemory": 4096, "systemID": id, "providerID": provider_id },
-            "status": { "ready": true, "initialization": { "provisioned": true } },
+            "status": { "ready": true, "initialization": { "provisioned": true }, "conditions": [{
+                "type": "BootstrapSucceeded", "status": "True", "reason": "BootstrapSucceeded", "message": "",
+                "lastTransitionTime": "2026-09-21T14:13:20Z",
+            }] },
         }),
     ]
 }

@@ -56,7 +56,7 @@ impl Default for Periods {
             lost: seconds(45),
             sweep: seconds(600),
             token: seconds(5),
-            story: seconds(60),
+            story: seconds(300),
             unmarked: seconds(120),
             pool: seconds(15),
             hardware: seconds(3600),

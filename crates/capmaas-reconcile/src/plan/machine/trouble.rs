@@ -254,8 +254,8 @@ impl Pass<'_, '_> {
             return;
         }
         let standing = seen.object.status.as_ref().map_or(&[][..], |status| &status.conditions);
-        let joined = conditions::find(standing, conditions::BOOTSTRAP_SUCCEEDED).is_some_and(|c| c.status == "True");
-        if joined || self.node(view).is_some() {
+        let told = conditions::find(standing, conditions::BOOTSTRAP_SUCCEEDED).map(|c| c.status.as_str());
+        if told == Some("True") || self.node(view).is_some() {
             self.wanted.yes(conditions::BOOTSTRAP_SUCCEEDED, reason::BOOTSTRAP_SUCCEEDED);
             return;
         }
@@ -266,7 +266,8 @@ impl Pass<'_, '_> {
         let ask = since + ASK_WHY.min(limit);
         if ask > self.now {
             self.waiting.at(ask);
-        } else {
+        } else if told != Some("False") || seen.story.is_none() {
+            // Once the failure is told nobody asks any more: a thousand machines with a bad image must not keep MAAS busy.
             self.waiting.on(Topic::Story(view.id.clone()));
         }
         let after = seen.story.and_then(|story| story.errors.iter().find(|(at, _)| *at >= since));
