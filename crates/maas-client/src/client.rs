@@ -5,21 +5,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use secrecy::SecretSlice;
+use tokio::sync::{OnceCell, SemaphorePermit};
 use tower::Service;
 
 use crate::base_url::{BaseUrl, UrlError};
+use crate::capabilities::Capabilities;
 use crate::dns::{DnsResourcesClient, DomainsClient};
 use crate::error::Error;
 use crate::key::{ApiKey, ApiKeyError};
-use crate::limits::{Deadlines, RetryPolicy};
+use crate::limits::{Deadlines, Lanes, RetryPolicy, Turns};
 use crate::machines::MachinesClient;
 use crate::oauth::{Stamp, StampSource, SystemStamps};
+use crate::observe::{CallReport, Observer};
 use crate::operation::CallClass;
 use crate::places::{PoolsClient, TagsClient, ZonesClient};
 use crate::region::{BootResourcesClient, EventsClient, UsersClient, VersionsClient};
 use crate::results::ResultsClient;
 use crate::transport::{BoxError, RequestBody, Transport, erase};
-use crate::wire::{self, Proxy};
+use crate::wire::{self, Proxy, Trust};
 
 /// Why a client can't be made.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +52,10 @@ pub struct ClientBuilder {
     stamps: Arc<dyn StampSource>,
     rng: fastrand::Rng,
     reply_limit: usize,
-    ca_pem: Option<Vec<u8>>,
+    total: Option<Duration>,
+    lanes: Lanes,
+    observer: Option<Arc<dyn Observer>>,
+    trust: Trust,
     proxy: Proxy,
 }
 
@@ -68,6 +75,25 @@ impl ClientBuilder {
     /// How calls are repeated; [`RetryPolicy::none`] switches it off.
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
+        self
+    }
+
+    /// Longest time for a call with all its attempts and the waits between them; none unless set. What is
+    /// left of it also shortens the deadline of an attempt.
+    pub fn total_deadline(mut self, deadline: Duration) -> Self {
+        self.total = Some(deadline);
+        self
+    }
+
+    /// How many calls are under way at once; no limits unless set.
+    pub fn lanes(mut self, lanes: Lanes) -> Self {
+        self.lanes = lanes;
+        self
+    }
+
+    /// Gets a report of every call, e.g. to count them.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observer = Some(Arc::new(observer));
         self
     }
 
@@ -91,7 +117,14 @@ impl ClientBuilder {
 
     /// Certificates (PEM) to trust *instead of* the system's. Only for [`ClientBuilder::build`].
     pub fn ca_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.ca_pem = Some(pem.into());
+        self.trust.ca_pem = Some(pem.into());
+        self
+    }
+
+    /// A certificate (PEM, with its chain) and its key (PEM) to show to whatever asks for one, such as a
+    /// reverse proxy before MAAS. Only for [`ClientBuilder::build`].
+    pub fn identity_pem(mut self, certificate: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+        self.trust.identity_pem = Some((certificate.into(), SecretSlice::from(key.into())));
         self
     }
 
@@ -113,7 +146,7 @@ impl ClientBuilder {
         if !self.base.is_https() && !self.base.is_loopback() {
             tracing::warn!(url = %self.base, "the MAAS API key goes over the network unencrypted (http)");
         }
-        let transport = wire::transport(&self.base, self.ca_pem.as_deref(), &self.proxy, self.deadlines.connect)?;
+        let transport = wire::transport(&self.base, &self.trust, &self.proxy, self.deadlines.connect)?;
         Ok(self.over(transport))
     }
 
@@ -139,6 +172,10 @@ impl ClientBuilder {
             stamps: self.stamps,
             rng: Mutex::new(self.rng),
             reply_limit: self.reply_limit,
+            total: self.total,
+            turns: Turns::new(self.lanes),
+            observer: self.observer,
+            capabilities: OnceCell::new(),
         }))
     }
 }
@@ -161,6 +198,10 @@ struct Shared {
     stamps: Arc<dyn StampSource>,
     rng: Mutex<fastrand::Rng>,
     reply_limit: usize,
+    total: Option<Duration>,
+    turns: Turns,
+    observer: Option<Arc<dyn Observer>>,
+    capabilities: OnceCell<Capabilities>,
 }
 
 /// A MAAS region and a key. Cheap to clone; clones share connections.
@@ -187,7 +228,10 @@ impl Client {
             stamps: Arc::new(SystemStamps),
             rng: fastrand::Rng::new(),
             reply_limit: 512 * 1024 * 1024,
-            ca_pem: None,
+            total: None,
+            lanes: Lanes::default(),
+            observer: None,
+            trust: Trust::default(),
             proxy: Proxy::Environment,
         }
     }
@@ -278,6 +322,24 @@ impl Client {
 
     pub(crate) fn reply_limit(&self) -> usize {
         self.0.reply_limit
+    }
+
+    pub(crate) fn total_deadline(&self) -> Option<Duration> {
+        self.0.total
+    }
+
+    pub(crate) async fn turn(&self, class: CallClass) -> Option<SemaphorePermit<'_>> {
+        self.0.turns.turn(class).await
+    }
+
+    pub(crate) fn observe(&self, report: &CallReport) {
+        if let Some(observer) = &self.0.observer {
+            observer.call(report);
+        }
+    }
+
+    pub(crate) fn known_capabilities(&self) -> &OnceCell<Capabilities> {
+        &self.0.capabilities
     }
 
     pub(crate) fn stamp(&self) -> Stamp {

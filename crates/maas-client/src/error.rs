@@ -38,6 +38,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
+use crate::capabilities::Capabilities;
 use crate::operation::{Effect, Operation};
 use crate::transport::{BoxError, NotSent};
 
@@ -46,6 +47,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Longest text of MAAS an error keeps, in characters.
 const TEXT_LIMIT: usize = 2000;
+
+/// How much of a refusal's body is read; the rest can only be noise.
+pub(crate) const BODY_LIMIT: usize = 64 * 1024;
 
 /// What went wrong; see the table at the top of this file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,6 +112,23 @@ pub enum Disposition {
     Waiting,
 }
 
+/// Why a call met a conflict: [`Error::conflict`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Conflict {
+    /// No machine satisfies the constraints now.
+    NoMatch,
+    /// The object is in a state that does not allow it.
+    WrongState,
+    /// It is locked.
+    Locked,
+    /// It belongs to somebody else, or the user of the key may not do this.
+    NotYours,
+    /// Nobody holds the machine, and only its holder could do this.
+    NotHeld,
+    /// An address or a name is taken.
+    Taken,
+}
+
 /// How far the clocks are apart, as a 401 told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockSkew {
@@ -130,6 +151,7 @@ struct Inner {
     fields: BTreeMap<String, Vec<String>>,
     retry_after: Option<Duration>,
     redirect: Option<String>,
+    request_id: Option<String>,
     skew: Option<ClockSkew>,
     sent: bool,
     attempts: u32,
@@ -149,6 +171,7 @@ impl Error {
             fields: BTreeMap::new(),
             retry_after: None,
             redirect: None,
+            request_id: None,
             skew: None,
             sent: true,
             attempts: 1,
@@ -183,6 +206,7 @@ impl Error {
         }
         error.0.status = Some(status);
         error.0.retry_after = retry_after;
+        error.0.request_id = request_id(headers);
         error
     }
 
@@ -204,6 +228,19 @@ impl Error {
     /// Refused before sending.
     pub fn invalid_request(operation: &Operation, text: impl Into<String>) -> Self {
         let mut error = Self::new(operation, ErrorKind::InvalidRequest, text.into());
+        error.0.sent = false;
+        error
+    }
+
+    /// This MAAS lacks the operation; nothing was sent.
+    pub(crate) fn unsupported(operation: &Operation, here: &Capabilities) -> Self {
+        let exists = match (operation.since, operation.until) {
+            (Some((major, minor)), _) => format!("since {major}.{minor}"),
+            (None, Some((major, minor))) => format!("up to {major}.{minor}"),
+            (None, None) => "in every version".to_owned(),
+        };
+        let text = format!("{here} does not have this operation, which exists {exists}");
+        let mut error = Self::new(operation, ErrorKind::Unsupported, text);
         error.0.sent = false;
         error
     }
@@ -266,6 +303,27 @@ impl Error {
     /// Where MAAS, or something before it, wanted to send us.
     pub fn redirect_target(&self) -> Option<&str> {
         self.0.redirect.as_deref()
+    }
+
+    /// MAAS's id of the request (`MAAS-trace-id`, 3.8+), to find it in the region's log.
+    pub fn request_id(&self) -> Option<&str> {
+        self.0.request_id.as_deref()
+    }
+
+    /// What stood in the way, for calls that met a conflict; none for other failures.
+    ///
+    /// MAAS says some of it in words only, and a locked machine gets an empty 403 from 3.7, which reads as
+    /// [`Conflict::NotYours`] here: look at `locked`.
+    pub fn conflict(&self) -> Option<Conflict> {
+        match self.kind() {
+            ErrorKind::NoMatch => Some(Conflict::NoMatch),
+            ErrorKind::Locked => Some(Conflict::Locked),
+            ErrorKind::Permission => Some(Conflict::NotYours),
+            ErrorKind::StateConflict if self.message().contains("already in use") => Some(Conflict::Taken),
+            ErrorKind::StateConflict if self.message().contains("hasn't been acquired") => Some(Conflict::NotHeld),
+            ErrorKind::StateConflict => Some(Conflict::WrongState),
+            _ => None,
+        }
     }
 
     /// The two clocks, for [`ErrorKind::ClockSkew`].
@@ -362,6 +420,7 @@ impl fmt::Debug for Error {
             .field("message", &self.0.text)
             .field("retry_after", &self.0.retry_after)
             .field("attempts", &self.0.attempts)
+            .field("request_id", &self.0.request_id)
             .field("source", &self.0.source)
             .finish_non_exhaustive()
     }
@@ -375,6 +434,13 @@ impl std::error::Error for Error {
 
 fn header(headers: &HeaderMap, name: http::HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// An id is short and plain; anything else in that header is not kept.
+fn request_id(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get("maas-trace-id")?.to_str().ok()?;
+    let plain = value.len() <= 64 && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    plain.then(|| value.to_owned())
 }
 
 fn was_not_sent(error: &(dyn std::error::Error + 'static)) -> bool {
@@ -441,7 +507,7 @@ fn classify(status: StatusCode, retry_after: Option<Duration>, is_html: bool, te
 
 /// MAAS's words as one line, and by field where the body is a JSON object or array of messages.
 fn words(body: &[u8]) -> (String, BTreeMap<String, Vec<String>>) {
-    let text = String::from_utf8_lossy(&body[..body.len().min(64 * 1024)]);
+    let text = String::from_utf8_lossy(&body[..body.len().min(BODY_LIMIT)]);
     let text = text.trim();
     let mut fields = BTreeMap::new();
     match serde_json::from_str::<serde_json::Value>(text) {

@@ -61,18 +61,22 @@
 
 mod base_url;
 mod call;
+mod capabilities;
 mod client;
 mod define;
 mod dns;
 pub mod error;
 mod form;
+mod generic;
 mod ids;
 mod key;
 mod limits;
+mod list;
 mod machine;
 mod machine_requests;
 mod machines;
 mod oauth;
+mod observe;
 pub mod operation;
 mod places;
 mod region;
@@ -82,6 +86,7 @@ mod transport;
 mod wire;
 
 pub use base_url::{BaseUrl, UrlError};
+pub use capabilities::Capabilities;
 pub use client::{BuildError, Client, ClientBuilder};
 pub use dns::{
     CreateDnsResource, DnsAddress, DnsFilter, DnsName, DnsNameError, DnsRecord, DnsResource, DnsResources,
@@ -89,13 +94,15 @@ pub use dns::{
 };
 #[cfg(any(test, feature = "mock"))]
 pub use dns::{MockDnsResources, MockDomains};
-pub use error::{ClockSkew, Disposition, Error, ErrorKind, Result};
+pub use error::{ClockSkew, Conflict, Disposition, Error, ErrorKind, Result};
+pub use generic::AnyCall;
 pub use ids::{
     BootResourceId, DnsResourceId, DomainId, EventId, IdError, InterfaceId, PoolId, ScriptResultId, ScriptSetNumber,
     SubnetId, SystemId, VlanId, ZoneId,
 };
 pub use key::{ApiKey, ApiKeyError};
-pub use limits::{Deadlines, RetryPolicy};
+pub use limits::{Deadlines, Lanes, RetryPolicy};
+pub use list::Entries;
 pub use machine::{
     DiscoveredAddress, DomainRef, Interface, InterfaceLink, Machine, MachineAddress, PoolRef, SubnetRef, VlanRef,
     ZoneRef,
@@ -107,7 +114,8 @@ pub use machine_requests::{
 pub use machines::MockMachines;
 pub use machines::{Machines, MachinesClient};
 pub use oauth::{Stamp, StampSource, SystemStamps};
-pub use operation::{CallClass, Effect, Operation};
+pub use observe::{CallReport, Observer};
+pub use operation::{CallClass, Effect, Operation, Returns};
 pub use places::{
     CreateTag, Pool, Pools, PoolsClient, Tag, TagChange, TagMembers, Tags, TagsClient, Zone, Zones, ZonesClient,
 };

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::sync::{Semaphore, SemaphorePermit};
+
 use crate::error::{Error, ErrorKind};
 use crate::operation::CallClass;
 
@@ -26,6 +28,8 @@ pub struct Deadlines {
     pub power_query: Duration,
     /// [`CallClass::Write`].
     pub write: Duration,
+    /// [`CallClass::Upload`]: one chunk.
+    pub upload: Duration,
 }
 
 impl Default for Deadlines {
@@ -41,6 +45,7 @@ impl Default for Deadlines {
             power: seconds(600),
             power_query: seconds(90),
             write: seconds(120),
+            upload: seconds(300),
         }
     }
 }
@@ -57,6 +62,7 @@ impl Deadlines {
             power: deadline,
             power_query: deadline,
             write: deadline,
+            upload: deadline,
         }
     }
 
@@ -70,7 +76,69 @@ impl Deadlines {
             CallClass::Power => self.power,
             CallClass::PowerQuery => self.power_query,
             CallClass::Write => self.write,
+            CallClass::Upload => self.upload,
         }
+    }
+}
+
+/// How many calls of a kind are under way at once; further ones wait for their turn, in order.
+///
+/// A region has few worker threads, and a call that waits for a BMC holds one of them. Waiting for a turn
+/// is not part of a call's deadline; it is part of [`crate::ClientBuilder::total_deadline`]'s time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lanes {
+    /// Reads and lists together.
+    pub read: usize,
+    /// Allocations. MAAS serialises them itself; side by side they only collide.
+    pub allocate: usize,
+    /// Calls that wait for a BMC: power, release, abort, commission, questions for the power state.
+    pub power: usize,
+    /// Everything else that changes something, deployments and uploads included.
+    pub write: usize,
+}
+
+impl Default for Lanes {
+    /// No limits.
+    fn default() -> Self {
+        Self { read: usize::MAX, allocate: usize::MAX, power: usize::MAX, write: usize::MAX }
+    }
+}
+
+impl Lanes {
+    /// What a single region of default size bears from one client: 8 reads, 1 allocation, 16 power calls,
+    /// 8 writes.
+    pub fn gentle() -> Self {
+        Self { read: 8, allocate: 1, power: 16, write: 8 }
+    }
+}
+
+/// The turns of [`Lanes`].
+pub(crate) struct Turns {
+    read: Semaphore,
+    allocate: Semaphore,
+    power: Semaphore,
+    write: Semaphore,
+}
+
+impl Turns {
+    pub(crate) fn new(lanes: Lanes) -> Self {
+        let turns = |count: usize| Semaphore::new(count.clamp(1, Semaphore::MAX_PERMITS));
+        Self {
+            read: turns(lanes.read),
+            allocate: turns(lanes.allocate),
+            power: turns(lanes.power),
+            write: turns(lanes.write),
+        }
+    }
+
+    pub(crate) async fn turn(&self, class: CallClass) -> Option<SemaphorePermit<'_>> {
+        let lane = match class {
+            CallClass::Read | CallClass::List => &self.read,
+            CallClass::Allocate => &self.allocate,
+            CallClass::Power | CallClass::PowerQuery => &self.power,
+            CallClass::Deploy | CallClass::Write | CallClass::Upload => &self.write,
+        };
+        lane.acquire().await.ok() // never closed
     }
 }
 

@@ -137,12 +137,12 @@ impl Machines for MachinesClient {
     async fn list(&self, filter: &MachineFilter) -> Result<Vec<Machine>> {
         if filter.ids.len() <= IDS_PER_REQUEST {
             let query = filter.query(&filter.ids)?;
-            return self.0.json(Call::new(&operation::MACHINES_LIST).query(query)).await;
+            return self.0.list(Call::new(&operation::MACHINES_LIST).query(query)).await;
         }
         let mut machines = Vec::new();
         for ids in filter.ids.chunks(IDS_PER_REQUEST) {
             let call = Call::new(&operation::MACHINES_LIST).query(filter.query(ids)?);
-            machines.extend(self.0.json::<Vec<Machine>>(call).await?);
+            machines.extend(self.0.list::<Machine>(call).await?);
         }
         Ok(machines)
     }

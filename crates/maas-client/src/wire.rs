@@ -15,8 +15,9 @@ use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use secrecy::{ExposeSecret as _, SecretSlice};
 use tokio::net::TcpStream;
 use tower::ServiceExt as _;
 use tower::timeout::Timeout;
@@ -37,11 +38,20 @@ pub(crate) enum Proxy {
     Url(String),
 }
 
+/// Whom to trust, and what to show.
+#[derive(Default)]
+pub(crate) struct Trust {
+    /// Instead of the system's authorities.
+    pub(crate) ca_pem: Option<Vec<u8>>,
+    /// Certificate chain and its key.
+    pub(crate) identity_pem: Option<(Vec<u8>, SecretSlice<u8>)>,
+}
+
 type Connector = BoxCloneSyncService<Uri, Link, BoxError>;
 
 pub(crate) fn transport(
     base: &BaseUrl,
-    ca_pem: Option<&[u8]>,
+    trust: &Trust,
     proxy: &Proxy,
     connect_timeout: Duration,
 ) -> Result<Transport, BuildError> {
@@ -64,7 +74,7 @@ pub(crate) fn transport(
     tcp.set_nodelay(true);
     let mut proxy_auth = None;
     let connector: Connector = if base.is_https() {
-        let tls = HttpsConnectorBuilder::new().with_tls_config(tls_config(ca_pem)?).https_only().enable_http1();
+        let tls = HttpsConnectorBuilder::new().with_tls_config(tls_config(trust)?).https_only().enable_http1();
         match &proxy {
             None => boxed(Timeout::new(tls.wrap_connector(tcp), connect_timeout), Link::tls),
             Some(proxy) => {
@@ -113,26 +123,42 @@ fn sensitive(proxy: &Intercept) -> Option<HeaderValue> {
 }
 
 /// The crypto provider is named, never taken from the process: a program may have linked two.
-fn tls_config(ca_pem: Option<&[u8]>) -> Result<rustls::ClientConfig, BuildError> {
+fn tls_config(trust: &Trust) -> Result<rustls::ClientConfig, BuildError> {
     let fault = |fault: &dyn std::fmt::Display| BuildError::Tls(fault.to_string());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| fault(&error))?;
-    let Some(pem) = ca_pem else {
-        use hyper_rustls::ConfigBuilderExt as _;
-        let builder = builder.with_native_roots().map_err(|error| fault(&error))?;
+    let builder = match &trust.ca_pem {
+        Some(pem) => builder.with_root_certificates(authorities(pem)?),
+        None => {
+            use hyper_rustls::ConfigBuilderExt as _;
+            builder.with_native_roots().map_err(|error| fault(&error))?
+        }
+    };
+    let Some((certificate, key)) = &trust.identity_pem else {
         return Ok(builder.with_no_client_auth());
     };
+    let chain = certificates(certificate, "the client certificate")?;
+    // what the parser says about a key might quote it
+    let key = PrivateKeyDer::from_pem_slice(key.expose_secret())
+        .map_err(|_| BuildError::Tls("the key of the client certificate is no PEM key".to_owned()))?;
+    builder.with_client_auth_cert(chain, key).map_err(|error| fault(&format_args!("the client certificate: {error}")))
+}
+
+fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, BuildError> {
+    let chain = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| BuildError::Tls(format!("{what}: {error}")))?;
+    if chain.is_empty() { Err(BuildError::Tls(format!("{what} contains no certificate"))) } else { Ok(chain) }
+}
+
+fn authorities(pem: &[u8]) -> Result<rustls::RootCertStore, BuildError> {
     let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|error| fault(&format_args!("the CA file: {error}")))?;
-        roots.add(certificate).map_err(|error| fault(&format_args!("the CA file: {error}")))?;
+    for certificate in certificates(pem, "the CA file")? {
+        roots.add(certificate).map_err(|error| BuildError::Tls(format!("the CA file: {error}")))?;
     }
-    if roots.is_empty() {
-        return Err(BuildError::Tls("the CA file contains no certificate".to_owned()));
-    }
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    Ok(roots)
 }
 
 fn boxed<S>(connector: Timeout<S>, link: fn(S::Response) -> Link) -> Connector

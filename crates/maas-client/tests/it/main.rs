@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // clippy's exception for tests does not see the functions tests share
 
+mod completeness;
 mod loopback;
 mod recordings;
 mod refusals;
