@@ -11,17 +11,26 @@ use tower::Service;
 
 use crate::base_url::{BaseUrl, UrlError};
 use crate::capabilities::Capabilities;
-use crate::dns::{DnsResourcesClient, DomainsClient};
+use crate::dns::{DnsRecordsClient, DnsResourcesClient, DomainsClient};
 use crate::error::Error;
+use crate::hardware::{BlockDevicesClient, InterfacesClient, PartitionsClient};
+use crate::images::BootResourcesClient;
 use crate::key::{ApiKey, ApiKeyError};
 use crate::limits::{Deadlines, Lanes, RetryPolicy, Turns};
 use crate::machines::MachinesClient;
+use crate::maintenance::{DevicesClient, MaintenanceClient};
+use crate::network::{
+    FabricsClient, IpAddressesClient, IpRangesClient, ReservedIpsClient, SpacesClient, StaticRoutesClient,
+    SubnetsClient, VlansClient,
+};
 use crate::oauth::{Stamp, StampSource, SystemStamps};
 use crate::observe::{CallReport, Observer};
 use crate::operation::CallClass;
+use crate::people::{AccountClient, ConfigClient, NotificationsClient, SshKeysClient, UsersClient};
 use crate::places::{PoolsClient, TagsClient, ZonesClient};
-use crate::region::{BootResourcesClient, EventsClient, UsersClient, VersionsClient};
+use crate::region::{EventsClient, VersionsClient};
 use crate::results::ResultsClient;
+use crate::scripts::ScriptsClient;
 use crate::transport::{BoxError, RequestBody, Transport, erase};
 use crate::wire::{self, Proxy, Trust};
 
@@ -204,6 +213,17 @@ struct Shared {
     capabilities: OnceCell<Capabilities>,
 }
 
+macro_rules! groups {
+    ($($(#[$doc:meta])* $name:ident: $client:ident,)+) => {
+        $(
+            $(#[$doc])*
+            pub fn $name(&self) -> $client {
+                $client(self.clone())
+            }
+        )+
+    };
+}
+
 /// A MAAS region and a key. Cheap to clone; clones share connections.
 ///
 /// Calls are grouped as MAAS groups them; each group is a trait with a handle that implements it:
@@ -253,59 +273,67 @@ impl Client {
         &self.0.base
     }
 
-    /// Machines.
-    pub fn machines(&self) -> MachinesClient {
-        MachinesClient(self.clone())
-    }
-
-    /// DNS names and their addresses.
-    pub fn dns_resources(&self) -> DnsResourcesClient {
-        DnsResourcesClient(self.clone())
-    }
-
-    /// DNS domains.
-    pub fn domains(&self) -> DomainsClient {
-        DomainsClient(self.clone())
-    }
-
-    /// Availability zones.
-    pub fn zones(&self) -> ZonesClient {
-        ZonesClient(self.clone())
-    }
-
-    /// Resource pools.
-    pub fn pools(&self) -> PoolsClient {
-        PoolsClient(self.clone())
-    }
-
-    /// Tags.
-    pub fn tags(&self) -> TagsClient {
-        TagsClient(self.clone())
-    }
-
-    /// Images.
-    pub fn boot_resources(&self) -> BootResourcesClient {
-        BootResourcesClient(self.clone())
-    }
-
-    /// Script results: commissioning, tests, and the log of a deployment.
-    pub fn results(&self) -> ResultsClient {
-        ResultsClient(self.clone())
-    }
-
-    /// Version and capabilities.
-    pub fn version(&self) -> VersionsClient {
-        VersionsClient(self.clone())
-    }
-
-    /// Users.
-    pub fn users(&self) -> UsersClient {
-        UsersClient(self.clone())
-    }
-
-    /// Events.
-    pub fn events(&self) -> EventsClient {
-        EventsClient(self.clone())
+    groups! {
+        /// Machines: from allocate to release.
+        machines: MachinesClient,
+        /// Care of machines: enlist, commission, test, rescue, storage layout, delete.
+        maintenance: MaintenanceClient,
+        /// Network interfaces of machines.
+        interfaces: InterfacesClient,
+        /// Block devices of machines.
+        block_devices: BlockDevicesClient,
+        /// Partitions of block devices.
+        partitions: PartitionsClient,
+        /// Things on the network that MAAS names but does not deploy.
+        devices: DevicesClient,
+        /// Script results: commissioning, tests, and the log of a deployment.
+        results: ResultsClient,
+        /// Scripts that commissioning and tests run.
+        scripts: ScriptsClient,
+        /// DNS names and their addresses.
+        dns_resources: DnsResourcesClient,
+        /// DNS records other than addresses.
+        dns_records: DnsRecordsClient,
+        /// DNS domains.
+        domains: DomainsClient,
+        /// Availability zones.
+        zones: ZonesClient,
+        /// Resource pools.
+        pools: PoolsClient,
+        /// Tags.
+        tags: TagsClient,
+        /// Subnets.
+        subnets: SubnetsClient,
+        /// VLANs.
+        vlans: VlansClient,
+        /// Fabrics.
+        fabrics: FabricsClient,
+        /// Spaces.
+        spaces: SpacesClient,
+        /// Addresses in use, and reservations.
+        ip_addresses: IpAddressesClient,
+        /// Ranges of addresses.
+        ip_ranges: IpRangesClient,
+        /// Addresses kept for a hardware address (MAAS 3.6+).
+        reserved_ips: ReservedIpsClient,
+        /// Routes between subnets.
+        static_routes: StaticRoutesClient,
+        /// Images.
+        boot_resources: BootResourcesClient,
+        /// Version.
+        version: VersionsClient,
+        /// Users.
+        users: UsersClient,
+        /// The caller's ssh keys.
+        ssh_keys: SshKeysClient,
+        /// The caller's API keys.
+        account: AccountClient,
+        /// Notices in the web interface.
+        notifications: NotificationsClient,
+        /// Settings of the region.
+        config: ConfigClient,
+        /// Events.
+        events: EventsClient,
     }
 
     pub(crate) fn key(&self) -> &ApiKey {

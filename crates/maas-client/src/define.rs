@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::form::Form;
+use crate::ids::{SubnetKey, SystemId};
 
 /// A value of a request: how it gets into a [`Form`]. What is absent or empty is not sent.
 pub(crate) trait Parameter {
@@ -45,11 +46,17 @@ impl<T: std::fmt::Display> Parameter for BTreeSet<T> {
     }
 }
 
-impl Parameter for IpAddr {
-    fn add(&self, key: &str, form: &mut Form) {
-        form.push(key, self.to_string());
-    }
+macro_rules! displayed {
+    ($($type:ty),+) => {$(
+        impl Parameter for $type {
+            fn add(&self, key: &str, form: &mut Form) {
+                form.push(key, self.to_string());
+            }
+        }
+    )+};
 }
+
+displayed!(IpAddr, SystemId, SubnetKey, u16, u64);
 
 /// A trait of calls and the client that makes them.
 ///
@@ -178,6 +185,12 @@ macro_rules! words {
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(self.as_str())
+            }
+        }
+
+        impl $crate::define::Parameter for $name {
+            fn add(&self, key: &str, form: &mut $crate::form::Form) {
+                form.push(key, self.as_str());
             }
         }
 

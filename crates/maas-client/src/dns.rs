@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Client;
 use crate::call::Call;
+use crate::define::{reply, request, service};
 use crate::error::{Error, Result};
 use crate::form::Form;
-use crate::ids::{DnsResourceId, DomainId, SystemId};
+use crate::ids::{DnsRecordId, DnsResourceId, DomainId, SystemId};
 use crate::machine::{Interface, SubnetRef, address, null_default};
 use crate::operation;
 
@@ -46,12 +47,129 @@ pub trait DnsResources: Send + Sync {
     async fn delete(&self, id: DnsResourceId) -> Result<()>;
 }
 
-/// DNS domains: `domains/`.
-#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
-#[async_trait]
-pub trait Domains: Send + Sync {
+service! {
+    /// DNS domains: `domains/`. With feature `mock` there is `MockDomains`.
+    Domains by DomainsClient;
+
     /// `GET domains/`.
-    async fn list(&self) -> Result<Vec<Domain>>;
+    fn list() -> Vec<Domain> = DOMAINS_LIST;
+
+    /// `GET domains/{id}/`.
+    fn read(id: DomainId) -> Domain = DOMAIN_READ [id];
+
+    /// `POST domains/` (admin). One that is made below another takes over a resource of the same name.
+    fn create(&request: CreateDomain) -> Domain = DOMAINS_CREATE, request.form();
+
+    /// `PUT domains/{id}/` (admin): what is left out stays.
+    fn update(id: DomainId, &request: UpdateDomain) -> Domain = DOMAIN_UPDATE [id], request.form();
+
+    /// `DELETE domains/{id}/` (admin). The default one is `Validation`, one in use `Server`.
+    fn delete(id: DomainId) -> () = DOMAIN_DELETE [id];
+
+    /// `POST domains/{id}/?op=set_default` (admin): new machines come into it.
+    fn set_default(id: DomainId) -> Domain = DOMAIN_SET_DEFAULT [id];
+}
+
+service! {
+    /// DNS records other than addresses: `dnsresourcerecords/`. With feature `mock` there is
+    /// `MockDnsRecords`. Writes need an administrator's key.
+    DnsRecords by DnsRecordsClient;
+
+    /// `GET dnsresourcerecords/` with filters.
+    fn list(&filter: DnsRecordFilter) -> Vec<DnsRecordRow> = DNS_RECORDS_LIST, filter.form();
+
+    /// `GET dnsresourcerecords/{id}/`.
+    fn read(id: DnsRecordId) -> DnsRecordRow = DNS_RECORD_READ [id];
+
+    /// `POST dnsresourcerecords/`: makes the name too, if it is missing. A CNAME beside anything else is
+    /// `Validation`.
+    fn create(&request: CreateDnsRecord) -> DnsRecordRow = DNS_RECORDS_CREATE, request.form();
+
+    /// `PUT dnsresourcerecords/{id}/`: what is left out stays.
+    fn update(id: DnsRecordId, &request: UpdateDnsRecord) -> DnsRecordRow = DNS_RECORD_UPDATE [id], request.form();
+
+    /// `DELETE dnsresourcerecords/{id}/`: and the name, if nothing is left on it.
+    fn delete(id: DnsRecordId) -> () = DNS_RECORD_DELETE [id];
+}
+
+reply! {
+    /// A record that is not an address, with its name.
+    DnsRecordRow {
+        /// Number.
+        id: DnsRecordId,
+        /// Full name without trailing dot.
+        fqdn: String,
+        /// Seconds; `None` means the domain's.
+        ttl: Option<u32>,
+        /// CNAME, MX, NS, SRV, SSHFP or TXT.
+        rrtype: String,
+        /// Value, e.g. `10 mail.example.com`.
+        rrdata: String,
+    }
+}
+
+request! {
+    /// Parameters of `POST domains/`.
+    CreateDomain {
+        /// Name; lower case, since MAAS compares it as it stands.
+        name: String,
+        /// Whether MAAS serves it; it does unless told not to.
+        authoritative: Option<bool>,
+        /// Seconds.
+        ttl: Option<u32>,
+        /// Servers that are asked instead, `address[:port]`, separated by commas.
+        forward_dns_servers: Option<String>,
+    }
+
+    /// Parameters of `PUT domains/{id}/`.
+    UpdateDomain {
+        /// Another name.
+        name: Option<String>,
+        /// Whether MAAS serves it.
+        authoritative: Option<bool>,
+        /// Seconds; an empty text unsets.
+        ttl: Option<String>,
+        /// Servers that are asked instead.
+        forward_dns_servers: Option<String>,
+    }
+
+    /// Filters of `GET dnsresourcerecords/`.
+    DnsRecordFilter {
+        /// One full name.
+        fqdn: Option<String>,
+        /// One domain.
+        domain: Option<String>,
+        /// One label.
+        name: Option<String>,
+        /// One type.
+        rrtype: Option<String>,
+    }
+
+    /// Parameters of `POST dnsresourcerecords/`; `fqdn`, or `name` with `domain`.
+    CreateDnsRecord {
+        /// Full name; MAAS splits it at the first dot.
+        fqdn: Option<String>,
+        /// Label.
+        name: Option<String>,
+        /// Domain.
+        domain: Option<String>,
+        /// CNAME, MX, NS, SRV, SSHFP or TXT.
+        rrtype: String,
+        /// Value.
+        rrdata: String,
+        /// Seconds; the domain's when absent.
+        ttl: Option<u32>,
+    }
+
+    /// Parameters of `PUT dnsresourcerecords/{id}/`.
+    UpdateDnsRecord {
+        /// Another type.
+        rrtype: Option<String>,
+        /// Another value.
+        rrdata: Option<String>,
+        /// Seconds.
+        ttl: Option<u32>,
+    }
 }
 
 /// Filters of `GET dnsresources/`.
@@ -344,17 +462,6 @@ impl DnsResources for DnsResourcesClient {
 
     async fn delete(&self, id: DnsResourceId) -> Result<()> {
         self.0.done(Call::new(&operation::DNS_DELETE).id(id)).await
-    }
-}
-
-/// [`Domains`] over HTTP; made by [`Client::domains`].
-#[derive(Clone, Debug)]
-pub struct DomainsClient(pub(crate) Client);
-
-#[async_trait]
-impl Domains for DomainsClient {
-    async fn list(&self) -> Result<Vec<Domain>> {
-        self.0.json(Call::new(&operation::DOMAINS_LIST)).await
     }
 }
 

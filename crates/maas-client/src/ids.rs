@@ -126,3 +126,79 @@ numeric_id!(
 numeric_id!(
     /// Number of a VLAN in the database (`vlans/{id}/`), which is not its VID; starts at 5001.
     VlanId, "VLAN id");
+numeric_id!(
+    /// Number of a fabric (`fabrics/{id}/`).
+    FabricId, "fabric id");
+numeric_id!(
+    /// Number of a space (`spaces/{id}/`); −1 is what belongs to none.
+    SpaceId, "space id");
+numeric_id!(
+    /// Number of a range of addresses (`ipranges/{id}/`).
+    IpRangeId, "IP range id");
+numeric_id!(
+    /// Number of a reserved address (`reservedips/{id}/`).
+    ReservedIpId, "reserved IP id");
+numeric_id!(
+    /// Number of a static route (`static-routes/{id}/`).
+    StaticRouteId, "static route id");
+numeric_id!(
+    /// Number of a DNS record that is no address (`dnsresourcerecords/{id}/`).
+    DnsRecordId, "DNS record id");
+numeric_id!(
+    /// Number of a block device (`nodes/{system_id}/blockdevices/{id}/`).
+    BlockDeviceId, "block device id");
+numeric_id!(
+    /// Number of a partition on its block device.
+    PartitionId, "partition id");
+numeric_id!(
+    /// Number of a link between an interface and a subnet.
+    LinkId, "link id");
+numeric_id!(
+    /// Number of an ssh or ssl key (`account/prefs/sshkeys/{id}/`).
+    KeyId, "key id");
+numeric_id!(
+    /// Number of a notification (`notifications/{id}/`).
+    NotificationId, "notification id");
+numeric_id!(
+    /// Number of a file of an image that is being uploaded.
+    BootFileId, "boot file id");
+numeric_id!(
+    /// Number of a script.
+    ScriptId, "script id");
+
+/// A subnet as calls name it: by number, name or CIDR, or by a specifier such as `ip:10.0.0.5`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SubnetKey(String);
+
+impl SubnetKey {
+    /// The text in paths and forms.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for SubnetKey {
+    /// A number that no subnet has: required parameters should be given.
+    fn default() -> Self {
+        Self("0".to_owned())
+    }
+}
+
+impl From<SubnetId> for SubnetKey {
+    fn from(id: SubnetId) -> Self {
+        Self(id.to_string())
+    }
+}
+
+impl From<&str> for SubnetKey {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Display for SubnetKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}

@@ -68,38 +68,39 @@ mod dns;
 pub mod error;
 mod form;
 mod generic;
+mod hardware;
 mod ids;
+mod images;
 mod key;
 mod limits;
 mod list;
 mod machine;
 mod machine_requests;
 mod machines;
+mod maintenance;
+mod network;
 mod oauth;
 mod observe;
 pub mod operation;
+mod people;
 mod places;
 mod region;
 mod results;
+mod scripts;
 mod status;
 mod transport;
+mod wait;
 mod wire;
 
 pub use base_url::{BaseUrl, UrlError};
 pub use capabilities::Capabilities;
 pub use client::{BuildError, Client, ClientBuilder};
-pub use dns::{
-    CreateDnsResource, DnsAddress, DnsFilter, DnsName, DnsNameError, DnsRecord, DnsResource, DnsResources,
-    DnsResourcesClient, Domain, Domains, DomainsClient,
-};
-#[cfg(any(test, feature = "mock"))]
-pub use dns::{MockDnsResources, MockDomains};
+pub use dns::*;
 pub use error::{ClockSkew, Conflict, Disposition, Error, ErrorKind, Result};
 pub use generic::AnyCall;
-pub use ids::{
-    BootResourceId, DnsResourceId, DomainId, EventId, IdError, InterfaceId, PoolId, ScriptResultId, ScriptSetNumber,
-    SubnetId, SystemId, VlanId, ZoneId,
-};
+pub use hardware::*;
+pub use ids::*;
+pub use images::*;
 pub use key::{ApiKey, ApiKeyError};
 pub use limits::{Deadlines, Lanes, RetryPolicy};
 pub use list::Entries;
@@ -113,24 +114,16 @@ pub use machine_requests::{
 #[cfg(any(test, feature = "mock"))]
 pub use machines::MockMachines;
 pub use machines::{Machines, MachinesClient};
+pub use maintenance::*;
+pub use network::*;
 pub use oauth::{Stamp, StampSource, SystemStamps};
 pub use observe::{CallReport, Observer};
 pub use operation::{CallClass, Effect, Operation, Returns};
-pub use places::{
-    CreateTag, Pool, Pools, PoolsClient, Tag, TagChange, TagMembers, Tags, TagsClient, Zone, Zones, ZonesClient,
-};
-#[cfg(any(test, feature = "mock"))]
-pub use places::{MockPools, MockTags, MockZones};
-pub use region::{
-    BootResource, BootResources, BootResourcesClient, Event, EventFilter, EventLevel, Events, EventsClient, User,
-    Users, UsersClient, Version, Versions, VersionsClient,
-};
-#[cfg(any(test, feature = "mock"))]
-pub use region::{MockBootResources, MockEvents, MockUsers, MockVersions};
-#[cfg(any(test, feature = "mock"))]
-pub use results::MockResults;
-pub use results::{
-    ResultFilter, Results, ResultsClient, ScriptOutput, ScriptResult, ScriptSet, ScriptSetId, ScriptStatus, ScriptType,
-};
+pub use people::*;
+pub use places::*;
+pub use region::*;
+pub use results::*;
+pub use scripts::*;
 pub use status::{MachineStatus, PowerState};
 pub use transport::{BoxError, NotSent, RequestBody, ResponseBody, Transport, erase};
+pub use wait::*;

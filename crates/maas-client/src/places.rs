@@ -1,30 +1,50 @@
 //! Zones, resource pools and tags: where machines are and how they are grouped (fact sheet §2.6).
 
-use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::Client;
-use crate::call::Call;
 use crate::define::{reply, request, service};
-use crate::error::Result;
 use crate::ids::{PoolId, SystemId, ZoneId};
-use crate::machine::null_default;
-use crate::operation;
+use crate::machine::{Machine, null_default};
 
-/// Availability zones: `zones/`.
-#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
-#[async_trait]
-pub trait Zones: Send + Sync {
+service! {
+    /// Availability zones: `zones/`. With feature `mock` there is `MockZones`.
+    Zones by ZonesClient;
+
     /// `GET zones/`.
-    async fn list(&self) -> Result<Vec<Zone>>;
+    fn list() -> Vec<Zone> = ZONES_LIST;
+
+    /// `GET zones/{name}/`.
+    fn read(&name: str) -> Zone = ZONE_READ [name];
+
+    /// `POST zones/` (admin).
+    fn create(&request: CreatePlace) -> Zone = ZONES_CREATE, request.form();
+
+    /// `PUT zones/{name}/` (admin): what is left out stays.
+    fn update(&name: str, &request: UpdatePlace) -> Zone = ZONE_UPDATE [name], request.form();
+
+    /// `DELETE zones/{name}/` (admin). One that does not exist is success as well; the default one is
+    /// `Validation`.
+    fn delete(&name: str) -> () = ZONE_DELETE [name];
 }
 
-/// Resource pools: `resourcepools/`.
-#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
-#[async_trait]
-pub trait Pools: Send + Sync {
+service! {
+    /// Resource pools: `resourcepools/` and `resourcepool/{id}/`. With feature `mock` there is `MockPools`.
+    Pools by PoolsClient;
+
     /// `GET resourcepools/`.
-    async fn list(&self) -> Result<Vec<Pool>>;
+    fn list() -> Vec<Pool> = POOLS_LIST;
+
+    /// `GET resourcepool/{id}/`: by number or name.
+    fn read(&pool: str) -> Pool = POOL_READ [pool];
+
+    /// `POST resourcepools/` (admin).
+    fn create(&request: CreatePlace) -> Pool = POOLS_CREATE, request.form();
+
+    /// `PUT resourcepool/{id}/` (admin): what is left out stays.
+    fn update(&pool: str, &request: UpdatePlace) -> Pool = POOL_UPDATE [pool], request.form();
+
+    /// `DELETE resourcepool/{id}/` (admin). The default one and those with machines are `Validation`.
+    fn delete(&pool: str) -> () = POOL_DELETE [pool];
 }
 
 service! {
@@ -37,12 +57,50 @@ service! {
     /// `POST tags/` (admin). A name that exists is `Validation` on `name`.
     fn create(&request: CreateTag) -> Tag = TAGS_CREATE, request.form();
 
+    /// `GET tags/{name}/`.
+    fn read(&name: str) -> Tag = TAG_READ [name];
+
+    /// `PUT tags/{name}/` (admin): what is left out stays.
+    fn update(&name: str, &request: UpdateTag) -> Tag = TAG_UPDATE [name], request.form();
+
+    /// `DELETE tags/{name}/` (admin).
+    fn delete(&name: str) -> () = TAG_DELETE [name];
+
+    /// `GET tags/{name}/?op=machines`: whole machines, as costly as a list of them.
+    fn machines(&name: str) -> Vec<Machine> = TAG_MACHINES [name];
+
     /// `POST tags/{name}/?op=update_nodes` (admin): gives the tag to machines and takes it from others, in
     /// one call. Ids MAAS does not know are skipped without a word: compare the numbers it answers.
     fn update_machines(&name: str, &change: TagMembers) -> TagChange = TAG_UPDATE_NODES [name], change.form();
 }
 
 request! {
+    /// Parameters of `POST zones/` and `POST resourcepools/`.
+    CreatePlace {
+        /// Name: a word character first, then word characters, blanks and `-`.
+        name: String,
+        /// Free text.
+        description: Option<String>,
+    }
+
+    /// Parameters of `PUT zones/{name}/` and `PUT resourcepool/{id}/`.
+    UpdatePlace {
+        /// Another name.
+        name: Option<String>,
+        /// Free text.
+        description: Option<String>,
+    }
+
+    /// Parameters of `PUT tags/{name}/`.
+    UpdateTag {
+        /// Another name.
+        name: Option<String>,
+        /// Free text.
+        comment: Option<String>,
+        /// XPath over the hardware listing.
+        definition: Option<String>,
+    }
+
     /// Parameters of `POST tags/`.
     CreateTag {
         /// Name: letters, digits, `_`, `-`.
@@ -120,26 +178,4 @@ pub struct Tag {
     /// Kernel options a machine with the tag boots with.
     #[serde(deserialize_with = "null_default")]
     pub kernel_opts: String,
-}
-
-/// [`Zones`] over HTTP; made by [`Client::zones`].
-#[derive(Clone, Debug)]
-pub struct ZonesClient(pub(crate) Client);
-
-#[async_trait]
-impl Zones for ZonesClient {
-    async fn list(&self) -> Result<Vec<Zone>> {
-        self.0.json(Call::new(&operation::ZONES_LIST)).await
-    }
-}
-
-/// [`Pools`] over HTTP; made by [`Client::pools`].
-#[derive(Clone, Debug)]
-pub struct PoolsClient(pub(crate) Client);
-
-#[async_trait]
-impl Pools for PoolsClient {
-    async fn list(&self) -> Result<Vec<Pool>> {
-        self.0.json(Call::new(&operation::POOLS_LIST)).await
-    }
 }

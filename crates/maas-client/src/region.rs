@@ -1,4 +1,4 @@
-//! The region itself: version, images, the caller's user, events (fact sheet §1.1, §2.9, §2.10).
+//! The region itself: version, users, events (fact sheet §1.1, §2.9, §2.10).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,7 +10,7 @@ use crate::Client;
 use crate::call::Call;
 use crate::error::Result;
 use crate::form::Form;
-use crate::ids::{BootResourceId, EventId, SystemId};
+use crate::ids::{EventId, SystemId};
 use crate::machine::null_default;
 use crate::operation;
 
@@ -20,22 +20,6 @@ use crate::operation;
 pub trait Versions: Send + Sync {
     /// `GET version/`: answers without a valid key too.
     async fn read(&self) -> Result<Version>;
-}
-
-/// Images: `boot-resources/`.
-#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
-#[async_trait]
-pub trait BootResources: Send + Sync {
-    /// `GET boot-resources/`: one row per image, architecture and kernel flavour, boot loaders included.
-    async fn list(&self) -> Result<Vec<BootResource>>;
-}
-
-/// Users: `users/`.
-#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
-#[async_trait]
-pub trait Users: Send + Sync {
-    /// `GET users/?op=whoami`: who the key belongs to; the cheapest test of a key.
-    async fn whoami(&self) -> Result<User>;
 }
 
 /// Events: `events/`.
@@ -75,40 +59,6 @@ impl fmt::Display for Version {
     }
 }
 
-/// An image row.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct BootResource {
-    /// Number.
-    #[serde(deserialize_with = "null_default")]
-    pub id: BootResourceId,
-    /// `Synced` or `Uploaded`.
-    #[serde(rename = "type", deserialize_with = "null_default")]
-    pub kind: String,
-    /// `os/series`; a name without `/` is deployed as `custom/NAME`.
-    #[serde(deserialize_with = "null_default")]
-    pub name: String,
-    /// Architecture and kernel flavour, e.g. `amd64/ga-24.04`.
-    #[serde(deserialize_with = "null_default")]
-    pub architecture: String,
-    /// Title for people.
-    #[serde(deserialize_with = "null_default")]
-    pub title: String,
-    /// For uploaded images: the Ubuntu they were made from, `os/series`.
-    #[serde(deserialize_with = "null_default")]
-    pub base_image: String,
-    /// Comma separated kernel flavours and sub-architectures.
-    #[serde(deserialize_with = "null_default")]
-    pub subarches: String,
-}
-
-impl BootResource {
-    /// What to write into `distro_series` to deploy it.
-    pub fn distro_series(&self) -> String {
-        if self.name.contains('/') { self.name.clone() } else { format!("custom/{}", self.name) }
-    }
-}
-
 /// A MAAS user.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -122,6 +72,9 @@ pub struct User {
     /// Administrator.
     #[serde(deserialize_with = "null_default")]
     pub is_superuser: bool,
+    /// Signs in with a password of MAAS's own.
+    #[serde(deserialize_with = "null_default")]
+    pub is_local: bool,
 }
 
 /// Importance of an event.
@@ -243,28 +196,6 @@ pub struct VersionsClient(pub(crate) Client);
 impl Versions for VersionsClient {
     async fn read(&self) -> Result<Version> {
         self.0.json(Call::new(&operation::VERSION_READ)).await
-    }
-}
-
-/// [`BootResources`] over HTTP; made by [`Client::boot_resources`].
-#[derive(Clone, Debug)]
-pub struct BootResourcesClient(pub(crate) Client);
-
-#[async_trait]
-impl BootResources for BootResourcesClient {
-    async fn list(&self) -> Result<Vec<BootResource>> {
-        self.0.json(Call::new(&operation::BOOT_RESOURCES_LIST)).await
-    }
-}
-
-/// [`Users`] over HTTP; made by [`Client::users`].
-#[derive(Clone, Debug)]
-pub struct UsersClient(pub(crate) Client);
-
-#[async_trait]
-impl Users for UsersClient {
-    async fn whoami(&self) -> Result<User> {
-        self.0.json(Call::new(&operation::USERS_WHOAMI)).await
     }
 }
 
