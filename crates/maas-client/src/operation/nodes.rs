@@ -321,6 +321,7 @@ operations! {
         Read, Read, Json ["mac_address!"];
     DEVICES_SET_ZONE = "devices.set_zone", POST "devices/" ? "set_zone", Write, Converging, Maybe ["zone!", "nodes!"];
 
+    VM_HOST_READ = "vm-host.read", GET "vm-hosts/{}/", Read, Read, Json, until (3, 8);
     VM_HOST_UPDATE = "vm-host.update", PUT "vm-hosts/{}/", Write, Converging, Json, until (3, 8) [
         "name", "pool", "cpu_over_commit_ratio", "memory_over_commit_ratio", "default_storage_pool", "power_address",
         "power_pass", "zone", "default_macvlan_mode", "tags",

@@ -26,7 +26,7 @@ operations! {
     ACCOUNT_DELETE_AUTHORISATION_TOKEN = "account.delete_authorisation_token", POST "account/" ? "delete_authorisation_token",
         Write, Once, Nothing ["token_key!"];
     ACCOUNT_UPDATE_TOKEN_NAME = "account.update_token_name", POST "account/" ? "update_token_name",
-        Write, Converging, Json ["token!", "name!"];
+        Write, Converging, Text ["token!", "name!"];
 
     SSL_KEY_READ = "sslkey.read", GET "account/prefs/sslkeys/{}/", Read, Read, Json ["id!"];
     SSL_KEY_DELETE = "sslkey.delete", DELETE "account/prefs/sslkeys/{}/", Write, Once, Nothing ["id!"];

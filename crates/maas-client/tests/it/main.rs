@@ -4,6 +4,9 @@
 
 mod completeness;
 mod loopback;
+mod reality;
 mod recordings;
 mod refusals;
 mod secrets;
+mod store;
+mod typed;

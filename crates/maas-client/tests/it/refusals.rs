@@ -1,13 +1,14 @@
-//! What the recorded refusals of a real MAAS are taken for.
+//! What recorded refusals of a real MAAS are taken for, and the words that are kept of them. The kinds of all are in
+//! `tests/kinds.txt`.
 
 use http::{HeaderMap, StatusCode};
 use maas_client::operation::{MACHINES_ALLOCATE, ZONES_LIST};
 use maas_client::{Error, ErrorKind};
 
-use crate::recordings::{Recording, recording};
+use crate::store::{Recording, recording};
 
 /// Case, kind, and words the message must contain.
-pub(crate) const REFUSED: &[(&str, ErrorKind, &str)] = {
+const REFUSED: &[(&str, ErrorKind, &str)] = {
     use ErrorKind::*;
     &[
         ("abort/releasing", StateConflict, "Cannot abort in current state"),
@@ -83,7 +84,7 @@ pub(crate) const REFUSED: &[(&str, ErrorKind, &str)] = {
 #[test]
 fn every_recorded_refusal_has_its_kind() {
     for (case, kind, words) in REFUSED {
-        let Recording { request, response } = recording(case);
+        let Recording { request, response, .. } = recording(case);
         let mut headers = HeaderMap::new();
         for (name, value) in &response.headers {
             let name = http::HeaderName::from_bytes(name.as_bytes()).unwrap();
