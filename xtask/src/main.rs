@@ -1,4 +1,5 @@
-//! Generators and checks of the workspace: `cargo xtask gen-crds`, `cargo xtask check`, `cargo xtask dist`, `cargo xtask e2e`.
+//! Generators and checks of the workspace: `cargo xtask gen-crds`, `cargo xtask check`, `cargo xtask dist`, `cargo xtask e2e`,
+//! `cargo xtask bench`.
 //!
 //! **What it is.** The place for what cargo itself does not do: writing the files that are made from code, and holding the
 //! house rules of the design (layers, one place for versions, crate docs, a short top level, no dependency left behind).
@@ -14,6 +15,7 @@
 //! violations: 1
 //! ```
 
+mod bench;
 mod dist;
 mod e2e;
 mod generated;
@@ -56,6 +58,9 @@ enum Task {
     },
     /// Run scenarios against the real API server, managers of Cluster API and clusterctl; builds them first (needs Go and kubectl)
     E2e(e2e::Options),
+    /// Measure a crate against what others use; fails when it is not as good as it has to be (needs Go)
+    #[command(subcommand)]
+    Bench(bench::Bench),
 }
 
 fn main() -> Result<ExitCode> {
@@ -68,6 +73,7 @@ fn main() -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Task::E2e(options) => Ok(e2e::run(root, &options)),
+        Task::Bench(bench) => Ok(if bench::run(root, &bench)? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
         Task::GenCrds { check: true } => Ok(report(&generated::stale_crds(root)?)),
         Task::Check => Ok(report(&check(root)?)),
         Task::Dist { out, version } => {

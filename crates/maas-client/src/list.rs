@@ -153,6 +153,12 @@ impl<T: DeserializeOwned + Send> Take for Collect<T> {
                 head.extend_from_slice(&data[..data.len().min(4096)]);
             }
             elements.push(&data, &mut value).map_err(|fault| Error::decode(operation, status, &head, fault))?;
+            // `[{},{},…` is three bytes of text per entry, but not in memory
+            if value.len().saturating_mul(size_of::<T>()) > limit {
+                return Err(Error::too_large(operation, limit));
+            }
+            // a body that never makes us wait must not keep the deadline from being looked at
+            tokio::task::consume_budget().await;
         }
         elements.finish(&mut value).map_err(|fault| Error::decode(operation, status, &head, fault))?;
         Ok(Taken { status, bytes, value })

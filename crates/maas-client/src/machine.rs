@@ -20,6 +20,18 @@ where
     Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
+/// Lists of machine JSON are short and many: as they grow they would keep room for four entries each, half of
+/// the memory of a long machine list.
+fn exact<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let mut list = Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default();
+    list.shrink_to_fit();
+    Ok(list)
+}
+
 /// Addresses come as text that may be empty or `null` while none is assigned.
 pub(crate) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IpAddr>, D::Error> {
     Ok(Option::<String>::deserialize(deserializer)?.and_then(|text| text.parse().ok()))
@@ -114,7 +126,7 @@ pub struct Machine {
     #[serde(deserialize_with = "addresses")]
     pub ip_addresses: Vec<IpAddr>,
     /// Network interfaces.
-    #[serde(deserialize_with = "null_default")]
+    #[serde(deserialize_with = "exact")]
     pub interface_set: Vec<Interface>,
     /// The interface it boots from.
     pub boot_interface: Option<Interface>,
@@ -239,7 +251,7 @@ pub struct Interface {
     /// Hardware address, lower case with colons.
     pub mac_address: Option<String>,
     /// Tags of the interface.
-    #[serde(deserialize_with = "null_default")]
+    #[serde(deserialize_with = "exact")]
     pub tags: Vec<String>,
     /// Off interfaces are not configured on the deployed machine.
     #[serde(deserialize_with = "null_default")]
@@ -247,13 +259,13 @@ pub struct Interface {
     /// VLAN it is connected to; none when disconnected.
     pub vlan: Option<VlanRef>,
     /// Names of the interfaces it is made of (bond, bridge, vlan).
-    #[serde(deserialize_with = "null_default")]
+    #[serde(deserialize_with = "exact")]
     pub parents: Vec<String>,
     /// Configured addresses. One being probed is hidden until accepted.
-    #[serde(deserialize_with = "null_default")]
+    #[serde(deserialize_with = "exact")]
     pub links: Vec<InterfaceLink>,
     /// Addresses seen by MAAS's DHCP.
-    #[serde(deserialize_with = "null_default")]
+    #[serde(deserialize_with = "exact")]
     pub discovered: Vec<DiscoveredAddress>,
 }
 

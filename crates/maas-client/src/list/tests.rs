@@ -116,3 +116,18 @@ async fn a_stream_keeps_no_more_than_one_entry_and_the_cap_is_on_that() {
     });
     assert_eq!(all(&capped.build_with_service(service)).await, [Err(ErrorKind::TooLarge)]);
 }
+
+#[tokio::test]
+async fn many_empty_entries_hit_the_cap_by_their_size_in_memory() {
+    let empty = || vec![piece("["), piece("{},".repeat(200_000)), piece("{}]")];
+    let capped = Client::builder("http://maas:5240/MAAS", "a:b:c").unwrap().reply_limit(1_000_000);
+    let service = tower::service_fn(move |_: http::Request<crate::RequestBody>| async move {
+        Ok::<_, BoxError>(http::Response::new(StreamBody::new(futures::stream::iter(empty()))))
+    });
+    let client = capped.build_with_service(service);
+    let list = client.list::<crate::Machine>(Call::new(&operation::MACHINES_LIST)).await;
+    assert_eq!(list.unwrap_err().kind(), ErrorKind::TooLarge);
+    // a stream keeps none of them
+    let entries = client.entries::<crate::Machine>(Call::new(&operation::MACHINES_LIST));
+    assert_eq!(entries.filter(|entry| std::future::ready(entry.is_ok())).count().await, 200_001);
+}

@@ -7,6 +7,7 @@ mod loopback;
 mod reality;
 mod recordings;
 mod refusals;
+mod robustness;
 mod secrets;
 mod store;
 mod typed;

@@ -253,7 +253,7 @@ async fn outcome(
         }
         "machines.release" => {
             let request = ReleaseMany { machines: p.all("machines"), comment: p.one("comment") };
-            with!(request, |request| care.release_all(&request))
+            plain!(care.release_all(&request))
         }
         "machines.list_allocated" => with!(Members { machines: p.all("id") }, |filter| care.list_allocated(&filter)),
         "machines.accept_all" => plain!(care.accept_all()),
@@ -261,7 +261,7 @@ async fn outcome(
         "machine.update" => with!(update_machine(p), |request| machines.update(&machine?, &request)),
         "machine.delete" => {
             let request = DeleteMachine { force: p.flag("force") };
-            with!(request, |request| care.delete(&machine?, &request))
+            plain!(care.delete(&machine?, &request))
         }
         "machine.deploy" => with!(deploy(p), |request| machines.deploy(&machine?, &request)),
         "machine.release" => {
@@ -271,7 +271,7 @@ async fn outcome(
                 secure_erase: p.flag("secure_erase"),
                 quick_erase: p.flag("quick_erase"),
             };
-            with!(request, |request| machines.release(&machine?, &request))
+            plain!(machines.release(&machine?, &request))
         }
         "machine.power_on" => with!(p.one("comment"), |comment| machines.power_on(&machine?, comment)),
         "machine.power_off" => {
@@ -297,7 +297,7 @@ async fn outcome(
         "machine.abort" => with!(p.one("comment"), |comment| machines.abort(&machine?, comment)),
         "machine.commission" => {
             let request = Commission { enable_ssh: p.flag("enable_ssh"), ..Default::default() };
-            with!(request, |request| care.commission(&machine?, &request))
+            plain!(care.commission(&machine?, &request))
         }
         "machine.test" => plain!(care.test(&machine?, &TestHardware::default())),
         "machine.override_failed_testing" => {
@@ -322,23 +322,23 @@ async fn outcome(
         "dnsresources.list" => {
             let mut filter = DnsFilter { name: dns_name(p), all: p.flag("all"), ..Default::default() };
             (filter.domain, filter.rrtype) = (p.one("domain"), p.one("rrtype"));
-            with!(filter, |filter| client.dns_resources().list(&filter))
+            plain!(client.dns_resources().list(&filter))
         }
         "dnsresources.create" => {
             let name = dns_name(p)?;
             let addresses = addresses(p).unwrap_or_default();
             let request = CreateDnsResource { name, addresses, ttl: p.one("address_ttl") };
-            with!(request, |request| client.dns_resources().create(&request))
+            plain!(client.dns_resources().create(&request))
         }
         "dnsresource.read" => plain!(client.dns_resources().read(p.id(0)?)),
         "dnsresource.update" => {
             let (id, addresses, ttl) = (p.id(0)?, addresses(p)?, p.one("address_ttl"));
-            with!(addresses, |addresses| client.dns_resources().update_addresses(id, &addresses, ttl))
+            plain!(client.dns_resources().update_addresses(id, &addresses, ttl))
         }
         "dnsresource.delete" => plain!(client.dns_resources().delete(p.id(0)?)),
         "dnsresourcerecords.list" => {
             let filter = DnsRecordFilter { fqdn: p.one("fqdn"), rrtype: p.one("rrtype"), ..Default::default() };
-            with!(filter, |filter| client.dns_records().list(&filter))
+            plain!(client.dns_records().list(&filter))
         }
         "dnsresourcerecords.create" if p.left.iter().any(|(key, _)| key == "rrdata") => {
             let request = CreateDnsRecord {
@@ -349,23 +349,23 @@ async fn outcome(
                 rrdata: p.text("rrdata"),
                 ttl: p.one("ttl"),
             };
-            with!(request, |request| client.dns_records().create(&request))
+            plain!(client.dns_records().create(&request))
         }
         "dnsresourcerecord.read" => plain!(client.dns_records().read(p.id(0)?)),
         "dnsresourcerecord.update" => {
             let request = UpdateDnsRecord { rrtype: p.one("rrtype"), rrdata: p.one("rrdata"), ttl: p.one("ttl") };
-            with!(request, |request| client.dns_records().update(p.id(0)?, &request))
+            plain!(client.dns_records().update(p.id(0)?, &request))
         }
         "dnsresourcerecord.delete" => plain!(client.dns_records().delete(p.id(0)?)),
         "domains.list" => plain!(client.domains().list()),
         "domain.read" => plain!(client.domains().read(p.id(0)?)),
         "domains.create" => {
             let request = CreateDomain { name: p.text("name"), ttl: p.one("ttl"), ..Default::default() };
-            with!(request, |request| client.domains().create(&request))
+            plain!(client.domains().create(&request))
         }
         "domain.update" => {
             let request = UpdateDomain { name: p.one("name"), ttl: p.one("ttl"), ..Default::default() };
-            with!(request, |request| client.domains().update(p.id(0)?, &request))
+            plain!(client.domains().update(p.id(0)?, &request))
         }
         "domain.delete" => plain!(client.domains().delete(p.id(0)?)),
         "domain.set_default" => plain!(client.domains().set_default(p.id(0)?)),
@@ -388,15 +388,15 @@ async fn outcome(
         "tags.create" if p.left.iter().any(|(key, _)| key == "name") => {
             let (name, comment, kernel_opts) = (p.text("name"), p.one("comment"), p.one("kernel_opts"));
             let request = CreateTag { name, comment, kernel_opts, definition: p.one("definition") };
-            with!(request, |request| client.tags().create(&request))
+            plain!(client.tags().create(&request))
         }
         "tag.update" => {
             let request = UpdateTag { name: p.one("name"), comment: p.one("comment"), definition: p.one("definition") };
-            with!(request, |request| client.tags().update(&name, &request))
+            plain!(client.tags().update(&name, &request))
         }
         "tag.update_nodes" => {
             let change = TagMembers { add: p.all("add"), remove: p.all("remove") };
-            with!(change, |change| client.tags().update_machines(&name, &change))
+            plain!(client.tags().update_machines(&name, &change))
         }
         "subnets.list" => plain!(client.subnets().list()),
         "subnet.read" => plain!(client.subnets().read(&name.as_str().into())),
@@ -413,20 +413,20 @@ async fn outcome(
                 subnet: p.word("subnet"),
                 comment: p.one("comment"),
             };
-            with!(request, |request| client.ip_ranges().create(&request))
+            plain!(client.ip_ranges().create(&request))
         }
         "ipaddresses.list" => {
             let filter = IpAddressFilter { ip: p.one("ip"), all: p.flag("all"), owner: p.one("owner") };
-            with!(filter, |filter| client.ip_addresses().list(&filter))
+            plain!(client.ip_addresses().list(&filter))
         }
         "ipaddresses.reserve" => {
             let request =
                 ReserveIp { subnet: p.word("subnet"), ip: p.one("ip"), hostname: p.one("hostname"), mac: p.one("mac") };
-            with!(request, |request| client.ip_addresses().reserve(&request))
+            plain!(client.ip_addresses().reserve(&request))
         }
         "ipaddresses.release" => {
             let request = ReleaseIp { ip: p.one("ip"), ..Default::default() };
-            with!(request, |request| client.ip_addresses().release(&request))
+            plain!(client.ip_addresses().release(&request))
         }
         "static-routes.list" => plain!(client.static_routes().list()),
         "boot-resources.list" => match p.word::<ImageKind>("type") {
@@ -453,7 +453,7 @@ async fn outcome(
         }
         "account.update_token_name" => {
             let request = RenameKey { token: p.text("token"), name: p.text("name") };
-            with!(request, |request| client.account().rename_key(&request))
+            plain!(client.account().rename_key(&request))
         }
         "machines.create" | "machine.set_owner_data" | "dnsresourcerecords.create" | "zones.create" | "tags.create" => {
             None

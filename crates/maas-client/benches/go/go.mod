@@ -1,0 +1,3 @@
+module capmaas/bench/decode
+
+go 1.24
