@@ -58,7 +58,7 @@ pub struct Config {
     /// Resource pools; `default` is added when missing.
     pub pools: Vec<PlaceSpec>,
     /// Tags by name; tags named by machines are added when missing.
-    pub tags: Vec<String>,
+    pub tags: Vec<TagSpec>,
     /// DNS domains; the first is the default domain. `maas` when empty.
     pub domains: Vec<String>,
     /// Subnets; machines take AUTO addresses from the first.
@@ -93,6 +93,46 @@ pub struct PlaceSpec {
     pub description: String,
 }
 
+/// A tag: a name alone, or with its texts.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "TagForm")]
+pub struct TagSpec {
+    /// Name.
+    pub name: String,
+    /// Free text.
+    pub comment: String,
+    /// Options for the kernel of machines that have it.
+    pub kernel_opts: String,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum TagForm {
+    Name(String),
+    Whole {
+        name: String,
+        #[serde(default)]
+        comment: String,
+        #[serde(default)]
+        kernel_opts: String,
+    },
+}
+
+impl From<TagForm> for TagSpec {
+    fn from(form: TagForm) -> Self {
+        match form {
+            TagForm::Name(name) => Self::from(name.as_str()),
+            TagForm::Whole { name, comment, kernel_opts } => Self { name, comment, kernel_opts },
+        }
+    }
+}
+
+impl From<&str> for TagSpec {
+    fn from(name: &str) -> Self {
+        Self { name: name.to_owned(), comment: String::new(), kernel_opts: String::new() }
+    }
+}
+
 /// A block device.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -102,6 +142,13 @@ pub struct DiskSpec {
     /// Tags that `storage=` constraints match, e.g. `ssd`.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// What is deployed has its root file system there. Only a status that was written into a database has not.
+    #[serde(default = "yes")]
+    pub formatted: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A machine of the inventory.
@@ -114,6 +161,8 @@ pub struct MachineSpec {
     pub hostname: String,
     /// Domain name; the default domain when absent.
     pub domain: Option<String>,
+    /// Free text.
+    pub description: String,
     /// `amd64/generic`, or `amd64` which means the same.
     pub architecture: String,
     /// Cores.
@@ -143,6 +192,12 @@ pub struct MachineSpec {
     pub interfaces: Vec<InterfaceSpec>,
     /// Status at the start as a list filter names it: `ready`, `new`, `broken` …
     pub status: String,
+    /// Who owns it at the start.
+    pub owner: Option<String>,
+    /// It runs at the start.
+    pub powered: bool,
+    /// What MAAS shows as `power_state` at the start, where that is not the truth.
+    pub power_state: Option<String>,
 }
 
 impl Default for MachineSpec {
@@ -151,10 +206,11 @@ impl Default for MachineSpec {
             system_id: None,
             hostname: String::new(),
             domain: None,
+            description: String::new(),
             architecture: "amd64/generic".to_owned(),
             cpu_count: 8,
             memory: 16_384,
-            disks: vec![DiskSpec { size_gb: 200, tags: vec!["ssd".to_owned()] }],
+            disks: vec![DiskSpec { size_gb: 200, tags: vec!["ssd".to_owned()], formatted: true }],
             zone: "default".to_owned(),
             pool: "default".to_owned(),
             tags: Vec::new(),
@@ -165,6 +221,9 @@ impl Default for MachineSpec {
             observed_ip: None,
             interfaces: Vec::new(),
             status: "ready".to_owned(),
+            owner: None,
+            powered: false,
+            power_state: None,
         }
     }
 }
@@ -189,6 +248,9 @@ pub struct InterfaceSpec {
     /// Address that DHCP gave while commissioning.
     #[serde(default)]
     pub observed_ip: Option<IpAddr>,
+    /// Tags that `interfaces=` constraints match.
+    #[serde(default)]
+    pub tags: Vec<String>,
     /// Subnets it is linked to, several of one interface too. The VLAN is that of the first.
     #[serde(default)]
     pub links: Vec<LinkSpec>,
@@ -251,6 +313,25 @@ pub struct SubnetSpec {
     /// Reserved range, first and last address: not used for AUTO addresses.
     #[serde(default)]
     pub reserved: Option<(IpAddr, IpAddr)>,
+    /// Further ranges.
+    #[serde(default)]
+    pub ranges: Vec<RangeSpec>,
+}
+
+/// A range of addresses that AUTO addresses stay out of.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RangeSpec {
+    /// For DHCP; otherwise reserved.
+    #[serde(default)]
+    pub dynamic: bool,
+    /// First address.
+    pub start: IpAddr,
+    /// Last address.
+    pub end: IpAddr,
+    /// Free text.
+    #[serde(default)]
+    pub comment: String,
 }
 
 /// A boot image.
@@ -313,6 +394,12 @@ pub struct Durations {
     /// A whole deployment may take that long before MAAS gives up.
     #[serde(deserialize_with = "seconds")]
     pub deploy_watchdog: Duration,
+    /// Scripts of commissioning, from the ephemeral image on.
+    #[serde(deserialize_with = "seconds")]
+    pub commissioning: Duration,
+    /// Tests.
+    #[serde(deserialize_with = "seconds")]
+    pub testing: Duration,
     /// From `power_off` until the machine is off.
     #[serde(deserialize_with = "seconds")]
     pub power_off: Duration,
@@ -347,6 +434,8 @@ impl Default for Durations {
             installing: s(180),
             reboot: s(60),
             first_boot: s(60),
+            commissioning: s(240),
+            testing: s(120),
             deploy_watchdog: s(3600),
             power_off: s(10),
             release: s(20),
@@ -371,6 +460,8 @@ impl Durations {
             installing: zero,
             reboot: zero,
             first_boot: zero,
+            commissioning: zero,
+            testing: zero,
             power_off: zero,
             release: zero,
             quick_erase: zero,
@@ -460,6 +551,7 @@ impl Block {
             space: lab_space(),
             dynamic: Some((self.at(self.dynamic()), self.at(self.broadcast() - 1))),
             reserved: Some((self.at(2), self.at(9))),
+            ranges: Vec::new(),
         }
     }
 

@@ -16,11 +16,14 @@
 //! | `POST /MAAS/sim/machines/{m}/power-cord` | `{"plugged": false}` | |
 //! | `POST /MAAS/sim/machines/{m}/fail-next-deployment` | `{"error": "text"}` | |
 //! | `POST /MAAS/sim/machines/{m}/fail-deployments` | `{"fault": "installer", "reason": "text", "times": 2 \| "always"}`; other faults: `never_reports`, `power`, `not_started` | |
-//! | `POST /MAAS/sim/machines/{m}/fail-erases`, `…/fail-releases` | `{"times": 2 \| "always"}` | |
+//! | `POST /MAAS/sim/machines/{m}/finish-deployment` | Deployed at once | |
+//! | `POST /MAAS/sim/machines/{m}/fail-now` | `{"reason": "text"}`: MAAS gives up what it does with it | |
+//! | `POST /MAAS/sim/machines/{m}/fail-erases`, `…/fail-releases`, `…/fail-commissionings`, `…/fail-tests` | `{"times": 2 \| "always"}` | |
 //! | `POST /MAAS/sim/machines/{m}/mute` | `{"mute": true}`: boots, but nothing on it runs | |
+//! | `POST /MAAS/sim/machines/{m}/power-button` | `{"on": false}` | |
 //! | `POST /MAAS/sim/machines/{m}/power-glitch` | power goes and comes; what ran from memory is lost | |
 //! | `POST /MAAS/sim/machines/{m}/mark-broken` | `{"reason": "text"}`: as MAAS itself does | |
-//! | `POST /MAAS/sim/machines/{m}/bmc` | `{"state": "works" \| "fails" \| "no_rack" \| "silent" \| "lies" \| "late", "seconds": 30}` | |
+//! | `POST /MAAS/sim/machines/{m}/bmc` | `{"state": "works" \| "fails" \| "no_rack" \| "no_tools" \| "silent" \| "lies" \| "late", "seconds": 30}` | |
 //! | `POST /MAAS/sim/machines/{m}/lock` | `{"locked": true}` | |
 //! | `POST /MAAS/sim/machines/{m}/status` | `{"status": "rescue_mode"}` | |
 //! | `POST /MAAS/sim/machines/{m}/owner` | `{"owner": "alice" \| null}` | |
@@ -132,9 +135,14 @@ fn answer(region: &mut Region, now: Timestamp, request: &Request<Bytes>) -> Resu
                     };
                     region.fail_deployments(now, name, fault, times()?)?;
                 }
+                "fail-commissionings" => region.fail_commissionings(now, name, times()?)?,
+                "fail-tests" => region.fail_tests(now, name, times()?)?,
+                "finish-deployment" => region.finish_deployment(now, name)?,
+                "fail-now" => region.fail_now(now, name, text("reason")?)?,
                 "fail-erases" => region.fail_erases(now, name, times()?)?,
                 "fail-releases" => region.fail_releases(now, name, times()?)?,
                 "mute" => region.set_mute(now, name, flag("mute")?)?,
+                "power-button" => region.press_power_button(now, name, flag("on")?)?,
                 "power-glitch" => region.glitch_power(now, name)?,
                 "mark-broken" => region.mark_broken_by_system(now, name, text("reason")?)?,
                 "fail-next-deployment" => region.fail_next_deployment(now, name, text("error")?)?,
@@ -194,10 +202,11 @@ fn answer(region: &mut Region, now: Timestamp, request: &Request<Bytes>) -> Resu
     }
 }
 
-const BMCS: [(&str, Bmc); 5] = [
+const BMCS: [(&str, Bmc); 6] = [
     ("works", Bmc::Works),
     ("fails", Bmc::Fails),
     ("no_rack", Bmc::NoRack),
+    ("no_tools", Bmc::NoTools),
     ("silent", Bmc::Silent),
     ("lies", Bmc::Lies),
 ];

@@ -55,7 +55,8 @@ impl Region {
         }
     }
 
-    fn list_dns(&self, query: &Params) -> Answer {
+    /// Names that a list is asked for.
+    pub(crate) fn wanted_names(&self, query: &Params) -> Result<WantedNames, Reply> {
         let (mut name, mut domain) = (query.last("name").map(str::to_owned), None);
         if let Some(text) = query.last("domain") {
             domain = Some(self.domain_spec(text).ok_or_else(|| Reply::missing("Domain"))?);
@@ -66,13 +67,38 @@ impl Region {
             name = Some(label);
             domain = Some(id);
         }
+        Ok(WantedNames { name, domain })
+    }
+
+    /// The name that a new resource or record is to have.
+    pub(crate) fn given_name(&self, data: &Params) -> Result<DnsName, Reply> {
+        let (name, domain) = match (data.last("name"), data.last("domain"), data.last("fqdn")) {
+            (Some(name), Some(domain), _) => {
+                (name.to_owned(), self.domain_spec(domain).ok_or_else(|| Reply::missing("Domain"))?)
+            }
+            (_, _, Some(fqdn)) => self.split_fqdn(fqdn)?,
+            (None, _, None) => return Err(Reply::text(500, "'name'")),
+            (_, None, None) => return Err(Reply::text(500, "'domain'")),
+        };
+        Ok(DnsName { name, domain })
+    }
+
+    /// An empty resource.
+    pub(crate) fn insert_resource(&mut self, name: &str, domain: u64) -> u64 {
+        let id = self.next_id("dns");
+        self.dns.insert(id, DnsResource { name: name.to_owned(), domain, address_ttl: None, ips: BTreeSet::new() });
+        id
+    }
+
+    fn list_dns(&self, query: &Params) -> Answer {
+        let wanted = self.wanted_names(query)?;
+        let (name, domain) = (wanted.name, wanted.domain);
         let rrtype = query.last("rrtype").filter(|t| !t.is_empty());
         let mut hits: Vec<(u64, &str, u64)> = self
             .dns
             .iter()
             .filter(|(_, r)| name.as_ref().is_none_or(|n| *n == r.name) && domain.is_none_or(|d| d == r.domain))
-            // Only address records are simulated, and `rrtype` looks at the others.
-            .filter(|_| rrtype.is_none())
+            .filter(|(id, _)| rrtype.is_none_or(|t| self.records.values().any(|r| r.resource == **id && r.kind == t)))
             .map(|(id, r)| (r.domain, r.name.as_str(), *id))
             .collect();
         hits.sort_unstable();
@@ -88,7 +114,9 @@ impl Region {
         let wanted =
             |m: &&crate::state::Machine| name.is_none_or(|n| n == m.hostname) && domain.is_none_or(|d| d == m.domain);
         let mut shown = Vec::new();
-        for m in self.machines.values().filter(wanted) {
+        let mut named: Vec<_> = self.machines.values().filter(wanted).collect();
+        named.sort_by_key(|m| (m.domain, self.fqdn(m)));
+        for m in named {
             let records: Vec<Value> = self
                 .machine_addresses(m)
                 .into_iter()
@@ -134,14 +162,7 @@ impl Region {
 
     fn create_dns(&mut self, call: &Call) -> Answer {
         let data = &call.form.data;
-        let (name, domain) = match (data.last("name"), data.last("domain"), data.last("fqdn")) {
-            (Some(name), Some(domain), _) => {
-                (name.to_owned(), self.domain_spec(domain).ok_or_else(|| Reply::missing("Domain"))?)
-            }
-            (_, _, Some(fqdn)) => self.split_fqdn(fqdn)?,
-            (None, _, None) => return Err(Reply::text(500, "'name'")),
-            (_, None, None) => return Err(Reply::text(500, "'domain'")),
-        };
+        let DnsName { name, domain } = self.given_name(data)?;
         let address_ttl = parse_ttl(data, "address_ttl")?.flatten();
         self.check_name(None, &name, domain)?;
         let wanted = self.parse_addresses(data.last("ip_addresses").unwrap_or(""))?;
@@ -150,6 +171,12 @@ impl Region {
         self.dns.insert(id, DnsResource { name, domain, address_ttl, ips });
         self.touch_resource(id);
         Ok(Reply::json(&self.dns_json(id)))
+    }
+
+    /// A name that is an alias has nothing else.
+    fn check_no_alias(&self, id: u64, any: bool) -> Result<(), Reply> {
+        let alias = self.records.values().any(|r| r.resource == id && r.kind == "CNAME");
+        if any && alias { Err(Reply::invalid("__all__", "Cannot add address: CNAME present.")) } else { Ok(()) }
     }
 
     fn update_dns(&mut self, id: u64, call: &Call) -> Answer {
@@ -173,6 +200,7 @@ impl Region {
         let ips = match data.last("ip_addresses") {
             Some(text) => {
                 let wanted = self.parse_addresses(text)?;
+                self.check_no_alias(id, !wanted.is_empty())?;
                 self.link_addresses(wanted, &call.caller.user)
             }
             // The form's default is a list of which only the last survives: a bug of theirs that clients must know.
@@ -195,8 +223,11 @@ impl Region {
         let Some(resource) = self.dns.remove(&id) else {
             return;
         };
-        for row in resource.ips {
-            let shared = self.dns.values().any(|r| r.ips.contains(&row));
+        self.records.retain(|_, r| r.resource != id);
+        // 3.6.0 and before left the addresses behind; 3.6.1 took them from other names, too.
+        let frees = self.is_at_least(3, 7) || self.version.starts_with("3.6.") && self.version != "3.6.0";
+        for row in resource.ips.into_iter().filter(|_| frees) {
+            let shared = self.version != "3.6.1" && self.dns.values().any(|r| r.ips.contains(&row));
             if !shared && self.ips.get(&row).is_some_and(|r| r.alloc == AllocType::UserReserved && r.machine.is_none())
             {
                 self.remove_ip(row);
@@ -368,6 +399,24 @@ impl Region {
         // Records of one name and type have one TTL; where sources differ the shorter is the safe one.
         let ttl = found.iter().map(|(ttl, _)| *ttl).min()?;
         Some(Addresses { ttl, all: found.into_iter().flat_map(|(_, all)| all).collect() })
+    }
+}
+
+/// A label and its domain.
+pub(crate) struct DnsName {
+    pub(crate) name: String,
+    pub(crate) domain: u64,
+}
+
+/// What a list of names is narrowed to.
+pub(crate) struct WantedNames {
+    name: Option<String>,
+    domain: Option<u64>,
+}
+
+impl WantedNames {
+    pub(crate) fn fits(&self, name: &str, domain: u64) -> bool {
+        self.name.as_deref().is_none_or(|n| n == name) && self.domain.is_none_or(|d| d == domain)
     }
 }
 

@@ -415,7 +415,7 @@ impl Region {
             "type" => interface.kind.name() == value,
             "vlan" => on_vlan(value),
             "vid" => vlan().is_some_and(|v| v.vid.to_string() == value),
-            "tag" => interface.tags.contains(value),
+            "tag" => interface.tags.iter().any(|t| t == value),
             "link_speed" => value.parse::<f64>().is_ok_and(|speed| speed <= 1000.0),
             _ => false,
         }

@@ -92,6 +92,8 @@ pub(crate) struct Form {
     pub(crate) data: Params,
     /// The body was JSON.
     pub(crate) is_json: bool,
+    /// The body was of a type that no parser knows: handlers see no data at all.
+    pub(crate) is_foreign: bool,
 }
 
 impl Form {
@@ -101,7 +103,7 @@ impl Form {
         let lower = kind.to_ascii_lowercase();
         let form = if lower.starts_with("application/x-www-form-urlencoded") {
             let post = Params::urlencoded(body);
-            Self { data: post.clone(), post, is_json: false }
+            Self { data: post.clone(), post, is_json: false, is_foreign: false }
         } else if lower.starts_with("multipart/form-data") {
             let boundary = kind
                 .split(';')
@@ -110,12 +112,12 @@ impl Form {
                 .next()
                 .ok_or_else(|| Reply::plain(400, "Bad Request"))?;
             let post = multipart(body, boundary);
-            Self { data: post.clone(), post, is_json: false }
+            Self { data: post.clone(), post, is_json: false, is_foreign: false }
         } else if lower.starts_with("application/json") && !body.is_empty() {
             let value: Value = serde_json::from_slice(body).map_err(|_| Reply::plain(400, "Bad Request"))?;
-            Self { post: Params::default(), data: json_fields(&value), is_json: true }
+            Self { post: Params::default(), data: json_fields(&value), is_json: true, is_foreign: false }
         } else {
-            Self::default()
+            Self { is_foreign: !body.is_empty() && !lower.is_empty(), ..Self::default() }
         };
         if form.post.len() > 1000 {
             return Err(Reply::plain(400, "Bad Request"));

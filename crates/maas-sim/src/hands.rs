@@ -8,9 +8,11 @@ use crate::Status;
 use crate::life::{by, no_rack, timed_out};
 use crate::region::Region;
 use crate::reply::{Answer, Reply};
-use crate::results::Progress;
+use crate::results::{Progress, RunKind, ScriptStatus};
 use crate::route::Call;
 use crate::state::{Bmc, Level, PowerState, Step};
+
+const NO_TOOLS: &str = "Power control software is missing from the rack controller 'lab-rack.maas'. To proceed, install the freeipmi-tools package.";
 
 impl Region {
     pub(crate) fn power_on(&mut self, id: u64, call: &Call) -> Answer {
@@ -85,6 +87,7 @@ impl Region {
         Err(match bmc {
             Bmc::NoRack => no_rack(),
             Bmc::Silent => timed_out(),
+            Bmc::NoTools => Reply::text(500, NO_TOOLS),
             _ => Reply::text(500, "PowerActionError: Connection timed out while performing power action."),
         })
     }
@@ -101,6 +104,9 @@ impl Region {
         }
         if bmc == Bmc::NoRack {
             return Err(no_rack());
+        }
+        if bmc == Bmc::NoTools {
+            return Err(Reply::text(500, NO_TOOLS));
         }
         let (kind, text) = if on {
             ("Failed to power on node", "BMC never transitioned from off to on.")
@@ -119,7 +125,7 @@ impl Region {
         self.hold = self.hold.max(match bmc {
             Bmc::Late { seconds } => Duration::from_secs(u64::from(seconds)),
             Bmc::Silent => Duration::from_secs(60),
-            Bmc::Works | Bmc::Fails | Bmc::NoRack | Bmc::Lies => Duration::ZERO,
+            Bmc::Works | Bmc::Fails | Bmc::NoRack | Bmc::NoTools | Bmc::Lies => Duration::ZERO,
         });
     }
 
@@ -141,7 +147,14 @@ impl Region {
             }
         };
         machine.epoch += 1;
-        if machine.status == Status::Deploying {
+        if machine.status == Status::Testing {
+            self.advance_run(id, RunKind::Testing, ScriptStatus::Aborted, "");
+        }
+        if self.machines.get(&id).is_some_and(|m| m.status == Status::Commissioning) {
+            self.advance_run(id, RunKind::Commissioning, ScriptStatus::Aborted, "");
+            self.advance_run(id, RunKind::Testing, ScriptStatus::Aborted, "");
+        }
+        if self.machines.get(&id).is_some_and(|m| m.status == Status::Deploying) {
             self.wipe(id);
         }
         self.log_installation(id, Progress::GivenUp);
@@ -270,7 +283,7 @@ impl Region {
             }
             let length = key.chars().count();
             if length > 255 {
-                return Err(Reply::invalid(
+                return Err(Reply::model_error(
                     "key",
                     format!("Ensure this value has at most 255 characters (it has {length})."),
                 ));

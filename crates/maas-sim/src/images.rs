@@ -17,7 +17,7 @@ impl Region {
                 .find(|i| i.id.to_string() == call.key)
                 .ok_or_else(|| Reply::missing("BootResource"))?;
             let mut shown = image_json(image);
-            shown["sets"] = json!({"20260101": {"version": "20260101", "label": if image.uploaded { "uploaded" } else { "stable" }, "size": 1536, "complete": true, "files": {}}});
+            shown["sets"] = sets_json(image);
             return Ok(Reply::json(&shown));
         }
         if call.op() == "is_importing" {
@@ -82,6 +82,22 @@ impl Region {
         };
         Ok((os_of(image), series_of(image), kernel))
     }
+}
+
+/// Versions of an image with their files.
+fn sets_json(image: &Image) -> Value {
+    let kinds = if image.uploaded { &["root-tgz"][..] } else { &["boot-initrd", "boot-kernel", "squashfs"] };
+    let mut files = serde_json::Map::new();
+    for kind in kinds {
+        let sha = format!("{:064x}", u128::from(image.id) << 64 | kind.len() as u128);
+        let on_disk = &sha[..7];
+        files.insert(
+            (*kind).to_owned(),
+            json!({"filename": kind, "filetype": kind, "sha256": sha, "filename_on_disk": on_disk, "size": 512, "complete": true}),
+        );
+    }
+    let label = if image.uploaded { "uploaded" } else { "stable" };
+    json!({"20260801": {"version": "20260801", "label": label, "size": 512 * kinds.len(), "complete": true, "files": files}})
 }
 
 fn image_json(image: &Image) -> Value {

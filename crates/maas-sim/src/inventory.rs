@@ -5,12 +5,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::Status;
-use crate::config::{Config, ImageSpec, InterfaceSpec, LinkMode, LinkSpec, MachineSpec, SubnetSpec};
+use crate::config::{
+    Config, DiskSpec, ImageSpec, InterfaceSpec, LinkMode, LinkSpec, MachineSpec, RangeSpec, SubnetSpec,
+};
 use crate::region::Region;
 use crate::results::{COMMISSIONING, RunKind, ScriptStatus};
 use crate::state::{
     AllocType, Bmc, Disk, Domain, Due, Fabric, Faults, Image, Interface, InterfaceKind, IpRange, IpRow, Level, Machine,
-    Place, PowerState, Subnet, Token, User, Vlan,
+    Place, PowerState, Subnet, Tag, Token, User, Vlan,
 };
 use crate::zones::Zones;
 
@@ -45,6 +47,8 @@ impl Region {
             ips: BTreeMap::new(),
             by_ip: BTreeMap::new(),
             dns: BTreeMap::new(),
+            records: BTreeMap::new(),
+            shelves: BTreeMap::new(),
             dns_dirty: BTreeSet::new(),
             published: Zones::default(),
             events: VecDeque::new(),
@@ -61,7 +65,7 @@ impl Region {
             log: VecDeque::new(),
         };
         for user in config.users {
-            region.users.insert(user.username.clone(), User { admin: user.admin });
+            region.users.insert(user.username.clone(), User { admin: user.admin, email: None });
             for key in user.api_keys {
                 region.insert_key(&user.username, &key);
             }
@@ -76,7 +80,11 @@ impl Region {
             }
         }
         for tag in &config.tags {
-            region.ensure_tag(tag);
+            let id = region.ensure_tag(&tag.name);
+            if let Some(row) = region.tags.get_mut(&id) {
+                row.comment.clone_from(&tag.comment);
+                row.kernel_opts.clone_from(&tag.kernel_opts);
+            }
         }
         for domain in &config.domains {
             region.ensure_domain(domain);
@@ -93,6 +101,7 @@ impl Region {
         for spec in config.machines {
             region.insert_machine(spec);
         }
+        region.stock_shelves();
         // The first zone files are there before anybody asks.
         region.agenda.retain(|_, due| *due != Due::Publish);
         region.publish();
@@ -103,8 +112,7 @@ impl Region {
         let places = match table {
             "zone" => &self.zones,
             "pool" => &self.pools,
-            "space" => &self.spaces,
-            _ => &self.tags,
+            _ => &self.spaces,
         };
         if let Some((id, _)) = places.iter().find(|(_, p)| p.name == name) {
             return *id;
@@ -114,8 +122,7 @@ impl Region {
         match table {
             "zone" => self.zones.insert(id, place),
             "pool" => self.pools.insert(id, place),
-            "space" => self.spaces.insert(id, place),
-            _ => self.tags.insert(id, place),
+            _ => self.spaces.insert(id, place),
         };
         id
     }
@@ -130,7 +137,13 @@ impl Region {
     }
 
     pub(crate) fn ensure_tag(&mut self, name: &str) -> u64 {
-        self.ensure_place("tag", name, "")
+        if let Some((id, _)) = self.tags.iter().find(|(_, t)| t.name == name) {
+            return *id;
+        }
+        let id = self.next_id("tag");
+        let (name, none) = (name.to_owned(), String::new());
+        self.tags.insert(id, Tag { name, comment: none.clone(), definition: none.clone(), kernel_opts: none });
+        id
     }
 
     /// One row per kernel, as MAAS shows them.
@@ -170,9 +183,16 @@ impl Region {
             return false;
         };
         self.consumers.insert(consumer.to_owned());
+        let number = self.next_id("token");
         self.tokens.insert(
             token.to_owned(),
-            Token { consumer: consumer.to_owned(), secret: secret.to_owned(), user: user.to_owned() },
+            Token {
+                consumer: consumer.to_owned(),
+                secret: secret.to_owned(),
+                user: user.to_owned(),
+                name: "MAAS consumer".to_owned(),
+                number,
+            },
         );
         true
     }
@@ -196,24 +216,23 @@ impl Region {
         for tag in &spec.tags {
             self.ensure_tag(tag);
         }
-        let interfaces = self.insert_interfaces(id, &spec);
         if let Some(ip) = spec.bmc_address.filter(|ip| !self.by_ip.contains_key(ip)) {
             let subnet = self.subnet_of(ip);
             self.insert_ip(IpRow { alloc: AllocType::Sticky, ..IpRow::reserved(ip, subnet, None, self.now) });
         }
-        let disks = spec
-            .disks
-            .into_iter()
-            .map(|d| Disk { id: self.next_id("disk"), size: d.size_gb.saturating_mul(1_000_000_000), tags: d.tags })
-            .collect();
+        let interfaces = self.insert_interfaces(id, &spec);
+        // File systems are copied when a machine is acquired; what it had before is there all the same.
         let status = Status::from_filter(&spec.status).unwrap_or(Status::Ready);
+        let acquired = crate::storage::shows_copies(status) && spec.disks.first().is_none_or(|d| d.formatted);
+        let disks = ('a'..='z').zip(spec.disks).enumerate().map(|(at, (letter, d))| self.make_disk(at == 0, letter, d));
+        let disks = disks.collect();
         let manual = spec.power_type == "manual" || spec.power_type.is_empty();
         let machine = Machine {
             id,
             system_id: system_id.clone(),
             hostname: spec.hostname,
             domain,
-            description: String::new(),
+            description: spec.description,
             architecture: if spec.architecture.contains('/') {
                 spec.architecture
             } else {
@@ -226,19 +245,29 @@ impl Region {
             pool,
             tags: spec.tags.into_iter().collect(),
             power_type: spec.power_type,
+            power_parameters: BTreeMap::new(),
             bmc_address: spec.bmc_address,
             interfaces,
             status,
             previous: Status::Ready,
-            owner: None,
+            before: Status::New,
+            acquired,
+            known: true,
+            numa: (spec.cpu_count, spec.memory),
+            owner: spec.owner,
             agent_name: String::new(),
             owner_data: BTreeMap::new(),
             locked: false,
             error_description: String::new(),
             status_message: None,
             status_action: None,
-            power_state: if manual { PowerState::Unknown } else { PowerState::Off },
-            running: false,
+            power_state: match (spec.power_state.as_deref(), manual, spec.powered) {
+                (Some("on"), ..) | (None, false, true) => PowerState::On,
+                (Some("off"), ..) | (None, false, false) => PowerState::Off,
+                (Some("error"), ..) => PowerState::Error,
+                _ => PowerState::Unknown,
+            },
+            running: spec.powered,
             plugged: true,
             bmc: Bmc::Works,
             faults: Faults::default(),
@@ -258,13 +287,35 @@ impl Region {
         self.by_hostname.insert(machine.hostname.to_ascii_lowercase(), id);
         self.by_status.entry(status).or_default().insert(id);
         self.machines.insert(id, machine);
-        if status != Status::New {
+        if !matches!(status, Status::New | Status::Commissioning | Status::FailedCommissioning) {
             self.begin_run(id, RunKind::Commissioning, &COMMISSIONING, ScriptStatus::Passed);
+        }
+        if status != Status::New {
             self.event(id, Level::Debug, "Node changed status", format!("From 'New' to '{status}'"), None);
         }
         self.give_os(id);
         self.touch_machine_names(id);
         system_id
+    }
+
+    fn make_disk(&mut self, root: bool, letter: char, spec: DiskSpec) -> Disk {
+        let id = self.next_id("disk");
+        let mut disk = Disk {
+            id,
+            name: format!("sd{letter}"),
+            size: spec.size_gb.saturating_mul(1_000_000_000),
+            tags: spec.tags,
+            model: String::new(),
+            serial: String::new(),
+            id_path: format!("/dev/disk/by-id/sim{id:06}"),
+            partitions: Vec::new(),
+            file_system: None,
+        };
+        if root {
+            let number = self.next_id("partition");
+            crate::storage::lay_out_flat(&mut disk, number);
+        }
+        disk
     }
 
     /// A subnet with its fabric, VLAN, space and ranges.
@@ -286,12 +337,14 @@ impl Region {
             id
         });
         let id = self.next_id("subnet");
-        for (range, dynamic) in [(spec.dynamic, true), (spec.reserved, false)] {
-            if let Some((start, end)) = range {
-                let number = self.next_id("range");
-                let comment = if dynamic { "dhcp" } else { "" }.to_owned();
-                self.ranges.insert(number, IpRange { subnet: id, dynamic, start, end, comment, user: None });
-            }
+        let short = |ends: Option<(IpAddr, IpAddr)>, dynamic: bool, comment: &str| {
+            ends.map(|(start, end)| RangeSpec { dynamic, start, end, comment: comment.to_owned() })
+        };
+        let ranges = short(spec.dynamic, true, "dhcp").into_iter().chain(short(spec.reserved, false, ""));
+        for range in ranges.chain(spec.ranges) {
+            let number = self.next_id("range");
+            let RangeSpec { dynamic, start, end, comment } = range;
+            self.ranges.insert(number, IpRange { subnet: id, dynamic, start, end, comment, user: None });
         }
         self.subnets.insert(
             id,
@@ -321,7 +374,7 @@ impl Region {
                 spec.ips.iter().map(fixed).collect()
             };
             let (mac, observed_ip) = (spec.mac.clone(), spec.observed_ip);
-            one = [InterfaceSpec { name: "eth0".to_owned(), mac, observed_ip, links }];
+            one = [InterfaceSpec { name: "eth0".to_owned(), mac, observed_ip, links, tags: Vec::new() }];
             &one[..]
         } else {
             &spec.interfaces
@@ -336,8 +389,17 @@ impl Region {
             let mut rows = Vec::new();
             for (alloc, ip, subnet) in observed.into_iter().chain(links) {
                 let (interface, created) = (Some(id), self.now);
-                let row =
-                    IpRow { alloc, ip, subnet, machine: Some(machine), interface, user: None, created, probing: false };
+                let row = IpRow {
+                    alloc,
+                    ip,
+                    subnet,
+                    machine: Some(machine),
+                    interface,
+                    unknown: None,
+                    user: None,
+                    created,
+                    probing: false,
+                };
                 rows.push(self.insert_ip(row));
             }
             let mac = spec.mac.clone().unwrap_or_else(|| {
@@ -350,12 +412,13 @@ impl Region {
                 kind: InterfaceKind::Physical,
                 mac: Some(mac),
                 vlan,
-                tags: BTreeSet::new(),
+                tags: spec.tags.clone(),
                 parents: Vec::new(),
                 rows,
                 mtu: None,
                 params: BTreeMap::new(),
                 gateways: (None, None),
+                acquired: false,
             });
         }
         made
@@ -385,7 +448,15 @@ impl Region {
             image.kernel.clone(),
         );
         if let Some(m) = self.machines.get_mut(&id).filter(|m| {
-            m.os.is_none() && matches!(m.status, Status::Deploying | Status::Deployed | Status::FailedDeployment)
+            m.os.is_none()
+                && matches!(
+                    m.status,
+                    Status::Deploying
+                        | Status::Deployed
+                        | Status::FailedDeployment
+                        | Status::Releasing
+                        | Status::FailedReleasing
+                )
         }) {
             m.os = os;
             m.hwe_kernel = kernel;

@@ -176,6 +176,75 @@ impl Region {
         self.with_faults(now, machine, |faults| faults.deployment = Some((fault, times.into())))
     }
 
+    /// Lets commissionings of the machine fail, so many times or always (`None`).
+    ///
+    /// # Errors
+    /// No such machine.
+    pub fn fail_commissionings(&mut self, now: Timestamp, machine: &str, times: Option<u32>) -> Result<(), KnobError> {
+        self.with_faults(now, machine, |faults| faults.commissioning = times.into())
+    }
+
+    /// Lets tests of the machine fail, so many times or always (`None`).
+    ///
+    /// # Errors
+    /// No such machine.
+    pub fn fail_tests(&mut self, now: Timestamp, machine: &str, times: Option<u32>) -> Result<(), KnobError> {
+        self.with_faults(now, machine, |faults| faults.testing = times.into())
+    }
+
+    /// MAAS gives the machine up where it stands, for that reason: `Failed deployment` and so on.
+    ///
+    /// # Errors
+    /// No such machine, or it is in a state that cannot fail.
+    pub fn fail_now(&mut self, now: Timestamp, machine: &str, reason: &str) -> Result<(), KnobError> {
+        self.tick(now);
+        let id = self.locate(machine)?;
+        let status = self.machines.get(&id).map_or(Status::New, |m| m.status);
+        let to = match status {
+            Status::Commissioning => Status::FailedCommissioning,
+            Status::Deploying => Status::FailedDeployment,
+            Status::Releasing => Status::FailedReleasing,
+            Status::DiskErasing => Status::FailedDiskErasing,
+            Status::EnteringRescueMode => Status::FailedEnteringRescueMode,
+            Status::ExitingRescueMode => Status::FailedExitingRescueMode,
+            Status::Testing => Status::FailedTesting,
+            other => return Err(KnobError::Invalid(format!("{machine}: {other} has no failed state"))),
+        };
+        self.fail(id, to, reason);
+        Ok(())
+    }
+
+    /// What the machine is being deployed with is there at once, as if the time had passed.
+    ///
+    /// # Errors
+    /// No such machine, or one that is not Deploying.
+    pub fn finish_deployment(&mut self, now: Timestamp, machine: &str) -> Result<(), KnobError> {
+        self.tick(now);
+        let id = self.locate(machine)?;
+        if self.machines.get(&id).is_none_or(|m| m.status != Status::Deploying) {
+            return Err(KnobError::Invalid(format!("{machine} is not Deploying")));
+        }
+        if let Some(m) = self.machine_mut(id) {
+            m.epoch += 1;
+        }
+        self.switch(id, true);
+        self.first_user_data(id);
+        Ok(())
+    }
+
+    /// What the machine boots from next: the network (`true`) or its disk.
+    ///
+    /// # Errors
+    /// No such machine.
+    pub fn set_netboot(&mut self, now: Timestamp, machine: &str, netboot: bool) -> Result<(), KnobError> {
+        self.tick(now);
+        let id = self.locate(machine)?;
+        if let Some(m) = self.machine_mut(id) {
+            m.netboot = netboot;
+        }
+        Ok(())
+    }
+
     /// Lets disks of the machine refuse to be erased, so many times or always (`None`): `Failed disk erasing`.
     ///
     /// # Errors
@@ -215,6 +284,23 @@ impl Region {
             self.power_news(id, true, false);
             self.power_news(id, false, true);
         }
+        Ok(())
+    }
+
+    /// Switches the machine on or off at its button; `power_state` follows at the next poll.
+    ///
+    /// # Errors
+    /// No such machine.
+    pub fn press_power_button(&mut self, now: Timestamp, machine: &str, on: bool) -> Result<(), KnobError> {
+        self.tick(now);
+        let id = self.locate(machine)?;
+        if let Some(m) = self.machine_mut(id) {
+            let before = m.is_on();
+            m.running = on;
+            let after = m.is_on();
+            self.power_news(id, before, after);
+        }
+        self.plan_power_poll(id);
         Ok(())
     }
 
@@ -259,6 +345,12 @@ impl Region {
         }
         if let Some(m) = self.machine_mut(id) {
             m.epoch += 1;
+            if matches!(status, Status::RescueMode | Status::EnteringRescueMode | Status::Testing) {
+                m.before = m.status;
+            }
+            m.acquired |= crate::storage::shows_copies(status)
+                && !crate::storage::shows_copies(m.status)
+                && status != Status::Testing;
         }
         self.set_machine_status(id, status);
         self.give_os(id);
@@ -362,7 +454,7 @@ impl Region {
 
     /// Makes a user administrator or not; creates the user when missing.
     pub fn set_admin(&mut self, user: &str, admin: bool) {
-        self.users.insert(user.to_owned(), User { admin });
+        self.users.entry(user.to_owned()).or_insert(User { admin, email: None }).admin = admin;
     }
 
     /// Adds an API key `consumer:token:secret` of a user.
@@ -378,6 +470,17 @@ impl Region {
         } else {
             Err(KnobError::Invalid("an API key is consumer:token:secret".to_owned()))
         }
+    }
+
+    /// Gives an API key another name than `MAAS consumer`.
+    ///
+    /// # Errors
+    /// No such key.
+    pub fn name_api_key(&mut self, key: &str, name: &str) -> Result<(), KnobError> {
+        let token = key.split(':').nth(1).and_then(|token| self.tokens.get_mut(token));
+        let token = token.ok_or_else(|| KnobError::Invalid("no such API key".to_owned()))?;
+        name.clone_into(&mut token.name);
+        Ok(())
     }
 
     /// Revokes one API key, or all keys of the user with `None`. The consumer goes with its last token.

@@ -59,31 +59,41 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod account;
 mod auth;
 mod catalogue;
+mod commission;
 mod config;
 pub mod control;
+mod controllers;
 mod dns;
+mod dump;
 mod events;
 mod filter;
 mod form;
 mod hands;
 mod hardware;
 mod images;
+mod interfaces;
 mod inventory;
 mod knobs;
 mod life;
 mod machines;
 mod nameserver;
 mod net;
+mod network;
 mod places;
+mod records;
 mod region;
 mod reply;
 mod results;
 mod route;
+mod shelf;
 mod shell;
 mod state;
 mod status;
+mod storage;
+mod tags;
 mod timeline;
 mod view;
 mod zones;
@@ -91,7 +101,7 @@ mod zones;
 pub use auth::FAKE_SECRET;
 pub use config::{
     ADMIN_KEY, Config, ConfigError, ConfigErrorKind, DiskSpec, Durations, ImageSpec, InterfaceSpec, LinkMode, LinkSpec,
-    MachineSpec, PlaceSpec, SubnetSpec, USER_KEY, UserSpec,
+    MachineSpec, PlaceSpec, RangeSpec, SubnetSpec, TagSpec, USER_KEY, UserSpec,
 };
 pub use knobs::{KnobError, KnobErrorKind, MachineState};
 pub use nameserver::serve_dns;

@@ -66,6 +66,10 @@ impl Region {
         if let Some(machine) = self.machine_mut(id) {
             machine.owner = Some(call.caller.user.clone());
             agent_name.clone_into(&mut machine.agent_name);
+            machine.acquired = true;
+        }
+        if call.form.post.string_bool("bridge_all").unwrap_or(false) {
+            self.bridge_all(id, &call.form.post);
         }
         self.set_machine_status(id, Status::Allocated);
     }
@@ -215,6 +219,7 @@ impl Region {
         machine.hwe_kernel = None;
         machine.netboot = true;
         machine.ephemeral = false;
+        machine.acquired = false;
         let (running, has_bmc) = (machine.is_on(), machine.has_bmc());
         self.log_installation(id, Progress::GivenUp);
         self.set_machine_status(id, Status::Releasing);
@@ -237,6 +242,7 @@ impl Region {
     /// The end of a release: the machine belongs to nobody.
     pub(crate) fn finish_release(&mut self, id: u64) {
         self.free_auto(id);
+        self.drop_acquired_bridges(id);
         if let Some(machine) = self.machine_mut(id) {
             machine.epoch += 1;
             machine.owner = None;

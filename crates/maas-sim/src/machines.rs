@@ -60,6 +60,54 @@ impl Region {
         Ok(Reply::list(self.machines.values().filter(own).map(|m| self.machine_json(m)).collect()))
     }
 
+    pub(crate) fn all_power_parameters(&self, call: &Call) -> Answer {
+        call.admin_or(Reply::admins_only())?;
+        let ids: Vec<&str> = call.query.all("id").collect();
+        let wanted = self.machines.values().filter(|m| ids.is_empty() || ids.contains(&m.system_id.as_str()));
+        Ok(Reply::json(&Value::Object(wanted.map(|m| (m.system_id.clone(), Self::power_parameters(m))).collect())))
+    }
+
+    pub(crate) fn is_registered(&self, call: &Call) -> Reply {
+        let mac = call.query.last("mac_address").unwrap_or("").to_ascii_lowercase();
+        let has = |m: &Machine| m.interfaces.iter().any(|i| i.mac.as_deref() == Some(mac.as_str()));
+        let busy = |m: &Machine| matches!(m.status, Status::Commissioning | Status::Deploying | Status::DiskErasing);
+        let asked_busy = call.op() == "is_action_in_progress";
+        Reply::json(&json!(self.machines.values().any(|m| has(m) && (!asked_busy || busy(m)))))
+    }
+
+    pub(crate) fn set_zone(&mut self, call: &Call) -> Answer {
+        call.admin_or(Reply::admins_only())?;
+        let data = &call.form.data;
+        let name = data.last("zone").unwrap_or("");
+        let found = self.zones.iter().find(|(_, z)| z.name == name).map(|(id, _)| *id);
+        let zone = found.ok_or_else(|| Reply::invalid("zone", UNAVAILABLE_CHOICE))?;
+        for m in self.machines.values_mut().filter(|m| data.all("nodes").any(|id| id == m.system_id)) {
+            m.zone = zone;
+        }
+        Ok(Reply::null())
+    }
+
+    /// Documents about one machine.
+    pub(crate) fn machine_document(&mut self, id: u64, call: &Call) -> Answer {
+        self.may_see(id, call)?;
+        let m = self.machines.get(&id).ok_or_else(|| Reply::missing("Machine"))?;
+        match call.op() {
+            "power_parameters" => {
+                call.admin_or(Reply::forbidden())?;
+                Ok(Reply::json(&Self::power_parameters(m)))
+            }
+            "details" => Ok(Self::details(m)),
+            "get_curtin_config" => Self::curtin_config(m),
+            _ => {
+                call.admin_or(Reply::forbidden())?;
+                // A machine has a token from its first boot under MAAS on, until it is free again.
+                let has = matches!(m.status, Status::Deploying | Status::Deployed | Status::FailedDeployment);
+                let token = json!({"token_key": format!("{}Token", m.system_id), "token_secret": format!("{}Secret", m.system_id), "consumer_key": format!("{}Consumer", m.system_id)});
+                Ok(if has { Reply::json(&token) } else { Reply::null() })
+            }
+        }
+    }
+
     pub(crate) fn read_machine(&self, id: u64, call: &Call) -> Answer {
         self.may_see(id, call)?;
         self.shown(id)
@@ -205,6 +253,11 @@ impl Region {
                 );
             }
         }
+        change.power_parameters = data
+            .pairs()
+            .filter_map(|(k, v)| Some((k.strip_prefix("power_parameters_")?.to_owned(), v.to_owned())))
+            .filter(|(k, _)| k != "skip_check")
+            .collect();
         change.description = data.last("description").map(str::to_owned);
         change.power_type = data.last("power_type").map(str::to_owned);
         change.min_hwe_kernel = data.last("min_hwe_kernel").map(str::to_owned);
@@ -212,7 +265,7 @@ impl Region {
         Ok(change)
     }
 
-    fn check_hostname(&mut self, id: u64, text: &str) -> Result<(String, Option<u64>), String> {
+    pub(crate) fn check_hostname(&mut self, id: u64, text: &str) -> Result<(String, Option<u64>), String> {
         if text.is_empty() {
             return Ok((self.petname(), None));
         }
@@ -304,6 +357,7 @@ struct Update {
     description: Option<String>,
     power_type: Option<String>,
     min_hwe_kernel: Option<String>,
+    power_parameters: Vec<(String, String)>,
 }
 
 impl Update {
@@ -323,6 +377,8 @@ impl Update {
         set(&mut m.description, self.description);
         set(&mut m.power_type, self.power_type);
         m.swap_size = if self.clear_swap { None } else { self.swap_size.or(m.swap_size) };
-        m.min_hwe_kernel = self.min_hwe_kernel.or(m.min_hwe_kernel.take());
+        m.power_parameters.extend(self.power_parameters);
+        // Their form writes the empty text where nothing was.
+        m.min_hwe_kernel = self.min_hwe_kernel.or(m.min_hwe_kernel.take()).or(Some(String::new()));
     }
 }

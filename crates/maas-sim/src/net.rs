@@ -44,7 +44,10 @@ impl Region {
         if let Some(ip) = self.ips.remove(&id).and_then(|r| r.ip) {
             self.by_ip.remove(&ip);
         }
-        self.dns.retain(|_, r| !r.ips.remove(&id) || !r.ips.is_empty());
+        let records = &self.records;
+        self.dns.retain(|dns, r| {
+            !r.ips.remove(&id) || !r.ips.is_empty() || records.values().any(|record| record.resource == *dns)
+        });
     }
 
     pub(crate) fn subnet_of(&self, ip: IpAddr) -> Option<u64> {
@@ -185,7 +188,9 @@ impl Region {
             }
         };
         let user = Some(call.caller.user.clone());
-        let row = self.insert_ip(IpRow::reserved(ip, subnet, user, self.now));
+        let mac = data.last("mac").or_else(|| data.last("mac_address")).filter(|m| !m.is_empty());
+        let unknown = mac.map(str::to_ascii_lowercase).map(|mac| (self.next_id("interface"), mac));
+        let row = self.insert_ip(IpRow { unknown, ..IpRow::reserved(ip, subnet, user, self.now) });
         if let Some((label, domain)) = name {
             self.add_to_resource(&label, domain, row);
         }

@@ -6,7 +6,7 @@ use crate::form::Params;
 use crate::region::Region;
 use crate::reply::{Answer, FieldErrors, Reply};
 use crate::route::Call;
-use crate::state::{Domain, Machine, Place};
+use crate::state::{Domain, Place};
 use crate::view;
 
 const REQUIRED: &str = "This field is required.";
@@ -30,40 +30,6 @@ impl Region {
             "authenticate-api",
         ];
         Reply::json(&json!({"capabilities": capabilities, "version": self.version, "subversion": ""}))
-    }
-
-    pub(crate) fn user_read(&self, call: &Call) -> Answer {
-        if self.users.contains_key(&call.key) {
-            Ok(Reply::json(&self.user_json(&call.key)))
-        } else {
-            Err(Reply::missing("User"))
-        }
-    }
-
-    pub(crate) fn get_config(&self, call: &Call) -> Answer {
-        let Some(name) = call.query.last("name") else {
-            return Err(Reply::text(400, "No provided name!"));
-        };
-        let series =
-            self.images.iter().find(|i| !i.uploaded).map_or("", |i| i.release.split('/').next_back().unwrap_or(""));
-        let value = match name {
-            "default_distro_series" | "commissioning_distro_series" => json!(series),
-            "default_osystem" => json!("ubuntu"),
-            "default_dns_ttl" => json!(30),
-            "node_timeout" => json!(self.durations.deploy_watchdog.as_secs() / 120),
-            "enable_disk_erasing_on_release" => json!(false),
-            "default_storage_layout" => json!("flat"),
-            "maas_name" => json!("sim"),
-            other => {
-                return Err(Reply::invalid(
-                    other,
-                    format!(
-                        "{other} is not a valid config setting (valid settings are: maas_name, default_distro_series, default_osystem, default_dns_ttl, node_timeout)."
-                    ),
-                ));
-            }
-        };
-        Ok(Reply::json(&value))
     }
 
     pub(crate) fn answer_zones(&mut self, call: &Call) -> Answer {
@@ -147,83 +113,24 @@ impl Region {
         let mut errors = FieldErrors::default();
         let places = match table {
             "zone" => &self.zones,
-            "pool" => &self.pools,
-            _ => &self.tags,
+            _ => &self.pools,
         };
         if name.is_empty() {
             errors.add("name", REQUIRED);
-        } else if table == "tag" && !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
-            || table != "tag" && !valid_place_name(&name)
-        {
+        } else if !valid_place_name(&name) {
             errors.add("name", "Enter a valid value.");
         } else if places.values().any(|p| p.name == name) {
             errors.add("name", format!("{what} with this Name already exists."));
         }
         errors.check()?;
-        let text = data.last(if table == "tag" { "comment" } else { "description" }).unwrap_or("").to_owned();
+        let text = data.last("description").unwrap_or("").to_owned();
         let id = self.next_id(table);
         let place = Place { name, text };
         match table {
             "zone" => self.zones.insert(id, place),
-            "pool" => self.pools.insert(id, place),
-            _ => self.tags.insert(id, place),
+            _ => self.pools.insert(id, place),
         };
         Ok(id)
-    }
-
-    pub(crate) fn answer_tags(&mut self, call: &Call) -> Answer {
-        let found = self.tags.iter().find(|(_, t)| t.name == call.key).map(|(id, _)| *id);
-        if !call.is_single() {
-            if call.method() == "GET" {
-                return Ok(Reply::list(self.tags.values().map(view::tag).collect()));
-            }
-            call.admin_or(Reply::forbidden())?;
-            let id = self.create_place(&call.form.data, "tag", "Tag")?;
-            return Ok(self.tags.get(&id).map_or_else(Reply::null, |t| Reply::json(&view::tag(t))));
-        }
-        let id = found.ok_or_else(|| Reply::missing("Tag"))?;
-        match (call.method(), call.op()) {
-            ("GET", "machines") => {
-                let visible = |m: &&Machine| m.tags.contains(&call.key) && self.may_see(m.id, call).is_ok();
-                Ok(Reply::list(self.machines.values().filter(visible).map(|m| self.machine_json(m)).collect()))
-            }
-            ("GET", _) => Ok(self.tags.get(&id).map_or_else(Reply::null, |t| Reply::json(&view::tag(t)))),
-            ("POST", _) => {
-                call.admin_or(Reply::forbidden())?;
-                let data = &call.form.data;
-                let (mut added, mut removed) = (0_u32, 0_u32);
-                for machine in self.machines.values_mut() {
-                    if data.all("add").any(|s| s == machine.system_id) {
-                        machine.tags.insert(call.key.clone());
-                        added += 1;
-                    }
-                    if data.all("remove").any(|s| s == machine.system_id) {
-                        machine.tags.remove(&call.key);
-                        removed += 1;
-                    }
-                }
-                Ok(Reply::json(&json!({"added": added, "removed": removed})))
-            }
-            (method, _) => {
-                call.admin_or(Reply::forbidden())?;
-                if method == "DELETE" {
-                    self.tags.remove(&id);
-                    self.machines.values_mut().for_each(|m| {
-                        m.tags.remove(&call.key);
-                    });
-                    return Ok(Reply::no_content());
-                }
-                update_place(self.tags.get_mut(&id), &call.form.data, "comment");
-                if let Some(name) = self.tags.get(&id).map(|t| t.name.clone()).filter(|n| *n != call.key) {
-                    for machine in self.machines.values_mut() {
-                        if machine.tags.remove(&call.key) {
-                            machine.tags.insert(name.clone());
-                        }
-                    }
-                }
-                Ok(self.tags.get(&id).map_or_else(Reply::null, |t| Reply::json(&view::tag(t))))
-            }
-        }
     }
 
     pub(crate) fn answer_domains(&mut self, call: &Call) -> Answer {
@@ -245,9 +152,17 @@ impl Region {
             }
             "DELETE" => {
                 if self.machines.values().any(|m| m.domain == id) || self.dns.values().any(|r| r.domain == id) {
+                    let resources =
+                        self.dns.values().filter(|r| r.domain == id).map(|r| format!("<DNSResource: name={}>", r.name));
+                    let nodes = self.machines.values().filter(|m| m.domain == id);
+                    let nodes = nodes.map(|m| format!("<Node: {} ({})>", m.system_id, m.hostname));
+                    let all: Vec<String> = resources.chain(nodes).collect();
                     return Err(Reply::text(
                         500,
-                        "(\"Cannot delete some instances of model 'Domain' because they are referenced through protected foreign keys: 'Node.domain', 'DNSResource.domain'.\")",
+                        format!(
+                            "(\"Cannot delete some instances of model 'Domain' because they are referenced through protected foreign keys: 'Node.domain', 'DNSResource.domain'.\", {{{}}})",
+                            all.join(", ")
+                        ),
                     ));
                 }
                 self.touch_domain(id);

@@ -11,9 +11,10 @@ use jiff::Timestamp;
 use crate::Status;
 use crate::config::Durations;
 use crate::reply::Reply;
+use crate::shelf::Shelves;
 use crate::state::{
-    DnsResource, Domain, Due, Event, Fabric, Image, IpRange, IpRow, Level, Machine, Place, Step, Subnet, Token, User,
-    Vlan,
+    DnsRecord, DnsResource, Domain, Due, Event, Fabric, Image, IpRange, IpRow, Level, Machine, Place, Step, Subnet,
+    Tag, Token, User, Vlan,
 };
 use crate::zones::Zones;
 
@@ -109,7 +110,7 @@ pub struct Region {
 
     pub(crate) zones: BTreeMap<u64, Place>,
     pub(crate) pools: BTreeMap<u64, Place>,
-    pub(crate) tags: BTreeMap<u64, Place>,
+    pub(crate) tags: BTreeMap<u64, Tag>,
     pub(crate) domains: BTreeMap<u64, Domain>,
     pub(crate) default_domain: u64,
     pub(crate) fabrics: BTreeMap<u64, Fabric>,
@@ -127,6 +128,8 @@ pub struct Region {
     pub(crate) ips: BTreeMap<u64, IpRow>,
     pub(crate) by_ip: BTreeMap<IpAddr, u64>,
     pub(crate) dns: BTreeMap<u64, DnsResource>,
+    pub(crate) records: BTreeMap<u64, DnsRecord>,
+    pub(crate) shelves: Shelves,
     pub(crate) dns_dirty: BTreeSet<String>,
     pub(crate) published: Zones,
 

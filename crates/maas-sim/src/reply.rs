@@ -40,6 +40,22 @@ impl Reply {
         Self::new(status, JSON, pretty(value))
     }
 
+    /// JSON whose type names no character set: Django's own answers, and errors of models.
+    pub(crate) fn json_plain(status: u16, value: &Value) -> Self {
+        Self::new(status, "application/json", value.to_string().into_bytes())
+    }
+
+    /// 200 with JSON on one line, as `json.dumps` writes it.
+    pub(crate) fn json_compact(value: &Value) -> Self {
+        Self::new(200, JSON, value.to_string().into_bytes())
+    }
+
+    /// 400 of a model that refused a value.
+    pub(crate) fn model_error(field: &str, message: impl Into<String>) -> Self {
+        let message: String = message.into();
+        Self::json_plain(400, &Value::Object(Map::from_iter([(field.to_owned(), Value::from(vec![message]))])))
+    }
+
     /// 200 with a list of JSON values.
     pub(crate) fn list(values: Vec<Value>) -> Self {
         Self::json(&Value::Array(values))
@@ -63,6 +79,11 @@ impl Reply {
     /// A file to download.
     pub(crate) fn octets(body: Vec<u8>) -> Self {
         Self::new(200, "application/octet-stream", body)
+    }
+
+    /// A BSON document.
+    pub(crate) fn bson(body: Vec<u8>) -> Self {
+        Self::new(200, "application/bson", body)
     }
 
     /// A text answer of MAAS's own handlers.

@@ -351,7 +351,7 @@ fn run_json(m: &Machine, run: &Run, whole: bool, filters: &[&str]) -> Value {
             let mut shown = json!({
                 "id": r.id, "created": mail_date(Some(r.created)), "updated": mail_date(Some(r.updated)), "name": r.name, "status": r.status as u8,
                 "status_name": r.status.name(), "exit_status": exit_status(r.status), "started": mail_date(r.started), "ended": mail_date(r.ended),
-                "runtime": runtime(r.started, r.ended), "starttime": seconds(r.started), "endtime": seconds(r.ended), "estimated_runtime": "0:00:00", "parameters": {},
+                "runtime": runtime(r.started, r.ended), "starttime": seconds(r.started), "endtime": seconds(r.ended), "estimated_runtime": "0:00:00", "parameters": parameters(&r.name),
                 "script_id": script_id(run.kind, &r.name), "script_revision_id": null, "suppressed": r.suppressed,
             });
             if whole {
@@ -369,6 +369,21 @@ fn run_json(m: &Machine, run: &Run, whole: bool, filters: &[&str]) -> Value {
         "status": status.map_or(-1, |s| i64::from(s as u8)), "status_name": status.map_or("Unknown", ScriptStatus::name), "started": mail_date(run.started()),
         "ended": mail_date(run.ended()), "runtime": runtime(run.started(), run.ended()), "results": results,
         "resource_uri": format!("/MAAS/api/2.0/nodes/{}/results/{}/", m.system_id, run.id),
+    })
+}
+
+/// What a script was given.
+fn parameters(name: &str) -> Value {
+    if name != "30-maas-01-bmc-config" {
+        return json!({});
+    }
+    json!({
+        "maas_auto_ipmi_user": {"type": "string", "max": 20, "argument_format": "--username={input}", "value": "maas"},
+        "maas_auto_ipmi_user_privilege_level": {
+            "type": "choice", "choices": [["USER", "User"], ["OPERATOR", "Operator"], ["ADMIN", "Administrator"]],
+            "argument_format": "--ipmi-privilege-level={input}", "value": "ADMIN",
+        },
+        "maas_auto_ipmi_cipher_suite_id": {"type": "string", "max": 2, "argument_format": "--ipmi-cipher-suite-id={input}", "value": "3"},
     })
 }
 

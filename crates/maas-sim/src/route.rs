@@ -22,10 +22,15 @@ pub(crate) struct Call {
     pub(crate) key: String,
     /// The second one.
     pub(crate) rest: String,
+    /// The third one.
+    pub(crate) third: String,
     pub(crate) caller: Caller,
     pub(crate) query: Params,
     pub(crate) form: Form,
 }
+
+/// What the web server says outside of the API.
+const NOWHERE: &str = "\n<html>\n  <head><title>404 - No Such Resource</title></head>\n  <body>\n    <h1>No Such Resource</h1>\n    <p>Sorry. No luck finding that resource.</p>\n  </body>\n</html>\n";
 
 /// The name to count under, and the call or the answer that routing and sign-in already give.
 pub(crate) fn route(region: &mut Region, parts: &Parts, body: &Bytes) -> (String, Result<Call, Reply>) {
@@ -42,7 +47,7 @@ pub(crate) fn route(region: &mut Region, parts: &Parts, body: &Bytes) -> (String
                 Reply::plain(410, "The 1.0 API is no longer available. Please use API version 2.0.")
             }
             "/MAAS/api/version/" => Reply::text(200, "2.0"),
-            _ => Reply::html(404, "<html>\n  <head><title>404 - No Such Resource</title></head>\n</html>\n"),
+            _ => Reply::html(404, NOWHERE),
         });
     };
     let unknown = || Reply::text(404, format!("Unknown API endpoint: {path}."));
@@ -102,9 +107,19 @@ pub(crate) fn route(region: &mut Region, parts: &Parts, body: &Bytes) -> (String
             return Err(Reply::html(413, "<html><head><title>413 Request Entity Too Large</title></head></html>"));
         }
         let form = Form::read(&parts.headers, body)?;
-        keys.resize(2, String::new());
-        let [key, rest] = <[String; 2]>::try_from(keys).unwrap_or_default();
-        Ok(Call { resource, method: method.clone(), op: op.clone(), key, rest, caller, query: query.clone(), form })
+        keys.resize(3, String::new());
+        let [key, rest, third] = <[String; 3]>::try_from(keys).unwrap_or_default();
+        Ok(Call {
+            resource,
+            method: method.clone(),
+            op: op.clone(),
+            key,
+            rest,
+            third,
+            caller,
+            query: query.clone(),
+            form,
+        })
     })();
     (operation, call)
 }
@@ -119,14 +134,41 @@ impl Region {
         let call = &call;
         match (call.resource.name, call.method.as_str(), call.op.as_str()) {
             ("version", _, _) => Ok(self.version_info()),
-            ("users", _, "whoami") => Ok(Reply::json(&self.user_json(&call.caller.user))),
-            ("users", _, _) => Ok(Reply::list(self.users.keys().map(|u| self.user_json(u)).collect())),
-            ("user", _, _) => self.user_read(call),
-            ("maas", _, _) => self.get_config(call),
+            // A form without data has no fields to complain about.
+            (_, "POST", "") if call.form.is_foreign => Err(Reply::json_status(400, &serde_json::json!({}))),
+            ("users" | "user", _, _) => self.answer_users(call),
+            ("account", _, _) => self.answer_account(call),
+            ("maas", _, _) => self.answer_settings(call),
+            ("nodes", "GET", "") => self.list_nodes(call),
+            ("nodes", "POST", _) => self.set_zone(call),
+            ("nodes", _, _) => Ok(self.is_registered(call)),
+            ("rackcontrollers" | "rackcontroller" | "regioncontrollers" | "regioncontroller", _, _) => {
+                self.answer_controllers(call)
+            }
+            ("interfaces" | "interface", _, _) => self.answer_interfaces(call),
+            ("dnsresourcerecords" | "dnsresourcerecord", _, _) => self.answer_records(call),
+            ("discoveries", _, _) => Ok(Reply::list(Vec::new())),
+            (
+                "fabrics" | "fabric" | "fabric-vlans" | "fabric-vlan" | "vlan" | "spaces" | "space" | "ipranges"
+                | "iprange" | "subnets" | "subnet",
+                _,
+                _,
+            ) => self.answer_network(call),
+            ("machines", "GET", "power_parameters") => self.all_power_parameters(call),
+            ("machines", "GET", "is_registered" | "is_action_in_progress") => Ok(self.is_registered(call)),
             ("machines", "GET", "list_allocated") => self.list_allocated(call),
             ("machines", "GET", _) => self.list_machines(call),
             ("machines", _, "allocate") => self.allocate(call),
             ("machines", _, "release") => self.release_batch(call),
+            ("machines", _, "accept" | "accept_all") => self.accept(call),
+            ("machines", _, "set_zone") => self.set_zone(call),
+            ("machines", "POST", "") => self.create_machine(call),
+            (
+                "blockdevices" | "blockdevice" | "partitions" | "partition" | "volume-groups" | "raids" | "bcaches"
+                | "bcache-cache-sets" | "vmfs-datastores",
+                _,
+                _,
+            ) => self.answer_storage(call),
             ("machine", _, _) => self.answer_machine(call),
             ("zones" | "zone", _, _) => self.answer_zones(call),
             ("resourcepools" | "resourcepool", _, _) => self.answer_pools(call),
@@ -136,11 +178,6 @@ impl Region {
             ("ipaddresses", "GET", _) => self.list_ips(call),
             ("ipaddresses", _, "reserve") => self.reserve_ip(call),
             ("ipaddresses", _, _) => self.release_ip(call),
-            ("subnets", _, _) => Ok(Reply::list(self.subnets.keys().map(|id| self.subnet_json(*id)).collect())),
-            ("subnet", _, _) => self
-                .subnet_spec(&call.key)
-                .map(|id| Reply::json(&self.subnet_json(id)))
-                .ok_or_else(|| Reply::missing("Subnet")),
             ("boot-resources" | "boot-resource", _, _) => self.answer_images(call),
             ("results" | "result", _, _) => {
                 let id = self.find(&call.key).map(|m| m.id).ok_or_else(|| Reply::missing("Node"))?;
@@ -149,13 +186,22 @@ impl Region {
             ("installation-results", _, _) => self.answer_old_results(call, RunKind::Installation),
             ("commissioning-results", _, _) => self.answer_old_results(call, RunKind::Commissioning),
             ("events", _, _) => self.query_events(call),
-            _ => Err(Reply::text(501, "Not simulated: no handler")),
+            _ => self.answer_shelf(call),
         }
     }
 
     fn answer_machine(&mut self, call: &Call) -> Answer {
         let id = self.find(&call.key).map(|m| m.id).ok_or_else(|| Reply::missing("Machine"))?;
         match (call.method.as_str(), call.op.as_str()) {
+            ("GET", "power_parameters" | "details" | "get_curtin_config" | "get_token") => {
+                self.machine_document(id, call)
+            }
+            (_, "commission") => self.commission(id, call),
+            (_, "test") => self.test(id, call),
+            (_, "override_failed_testing") => self.override_failed_testing(id, call),
+            (_, "rescue_mode") => self.rescue_mode(id, call),
+            (_, "exit_rescue_mode") => self.exit_rescue_mode(id, call),
+            (_, "set_storage_layout") => self.set_storage_layout(id, call),
             ("GET", "query_power_state") => self.query_power_state(id, call),
             ("GET", _) => self.read_machine(id, call),
             ("PUT", _) => self.update_machine(id, call),
@@ -178,6 +224,11 @@ impl Call {
     /// True for the resource with an id in its path.
     pub(crate) fn is_single(&self) -> bool {
         self.resource.is_single()
+    }
+
+    /// Name of the resource.
+    pub(crate) fn resource(&self) -> &'static str {
+        self.resource.name
     }
 
     /// HTTP method as text.

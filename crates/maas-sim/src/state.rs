@@ -19,6 +19,8 @@ pub enum Bmc {
     Fails,
     /// No rack controller is connected for it: 503 with `Retry-After: 10`.
     NoRack,
+    /// Its rack controller lacks the tools that it takes: 500.
+    NoTools,
     /// Never answers: requests are held for a minute and answered 504.
     Silent,
     /// Obeys, but each answer is held for that long.
@@ -59,6 +61,8 @@ pub enum DeployFault {
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     pub(crate) deployment: Option<(DeployFault, Times)>,
+    pub(crate) commissioning: Times,
+    pub(crate) testing: Times,
     pub(crate) erase: Times,
     pub(crate) release: Times,
     /// What was deployed starts, but nothing on it does anything.
@@ -121,6 +125,7 @@ impl PowerState {
 #[derive(Debug)]
 pub(crate) struct User {
     pub(crate) admin: bool,
+    pub(crate) email: Option<String>,
 }
 
 #[derive(Debug)]
@@ -128,9 +133,20 @@ pub(crate) struct Token {
     pub(crate) consumer: String,
     pub(crate) secret: String,
     pub(crate) user: String,
+    pub(crate) name: String,
+    /// Order of creation.
+    pub(crate) number: u64,
 }
 
-/// A zone, a pool or a tag.
+#[derive(Debug)]
+pub(crate) struct Tag {
+    pub(crate) name: String,
+    pub(crate) comment: String,
+    pub(crate) definition: String,
+    pub(crate) kernel_opts: String,
+}
+
+/// A zone, a pool or a space.
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) name: String,
@@ -184,9 +200,7 @@ pub(crate) struct IpRange {
     pub(crate) dynamic: bool,
     pub(crate) start: IpAddr,
     pub(crate) end: IpAddr,
-    #[allow(dead_code, reason = "shown with the next step")]
     pub(crate) comment: String,
-    #[allow(dead_code, reason = "shown with the next step")]
     pub(crate) user: Option<String>,
 }
 
@@ -198,20 +212,22 @@ pub(crate) struct Interface {
     pub(crate) kind: InterfaceKind,
     pub(crate) mac: Option<String>,
     pub(crate) vlan: Option<u64>,
-    pub(crate) tags: BTreeSet<String>,
+    /// In the order they were given.
+    pub(crate) tags: Vec<String>,
     /// Interfaces of the same machine that this one is made of.
     pub(crate) parents: Vec<u64>,
     /// Address rows in order; the id of a row is also the id of its link.
     pub(crate) rows: Vec<u64>,
     pub(crate) mtu: Option<u32>,
     /// Options of bonds and bridges.
-    pub(crate) params: BTreeMap<String, String>,
+    pub(crate) params: BTreeMap<String, serde_json::Value>,
     /// Link with the default gateway, by family: IPv4, IPv6.
     pub(crate) gateways: (Option<u64>, Option<u64>),
+    /// Made by an acquisition, and gone with it.
+    pub(crate) acquired: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(dead_code, reason = "made with the next step")]
 pub(crate) enum InterfaceKind {
     Physical,
     Bond,
@@ -283,6 +299,8 @@ pub(crate) struct IpRow {
     /// Internal id of the machine whose interface has the row.
     pub(crate) machine: Option<u64>,
     pub(crate) interface: Option<u64>,
+    /// An interface of nobody's that it was reserved for: its id and MAC.
+    pub(crate) unknown: Option<(u64, String)>,
     pub(crate) user: Option<String>,
     pub(crate) created: Timestamp,
     /// Claimed and still being checked: hidden from machine JSON and name servers.
@@ -298,6 +316,7 @@ impl IpRow {
             subnet,
             machine: None,
             interface: None,
+            unknown: None,
             user,
             created,
             probing: false,
@@ -313,11 +332,50 @@ pub(crate) struct DnsResource {
     pub(crate) ips: BTreeSet<u64>,
 }
 
+/// A DNS record other than an address.
+#[derive(Debug)]
+pub(crate) struct DnsRecord {
+    pub(crate) resource: u64,
+    pub(crate) kind: String,
+    pub(crate) data: String,
+    pub(crate) ttl: Option<u32>,
+}
+
 #[derive(Debug)]
 pub(crate) struct Disk {
     pub(crate) id: u64,
+    pub(crate) name: String,
     pub(crate) size: u64,
     pub(crate) tags: Vec<String>,
+    pub(crate) model: String,
+    pub(crate) serial: String,
+    pub(crate) id_path: String,
+    pub(crate) partitions: Vec<Partition>,
+    pub(crate) file_system: Option<FileSystem>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Partition {
+    pub(crate) id: u64,
+    pub(crate) size: u64,
+    pub(crate) bootable: bool,
+    pub(crate) tags: Vec<String>,
+    pub(crate) file_system: Option<FileSystem>,
+}
+
+#[derive(Debug)]
+pub(crate) struct FileSystem {
+    pub(crate) kind: String,
+    pub(crate) label: Option<String>,
+    pub(crate) mount_point: Option<String>,
+    pub(crate) mount_options: Option<String>,
+}
+
+impl FileSystem {
+    pub(crate) fn new(kind: &str, label: Option<&str>, mount_point: Option<&str>) -> Self {
+        let text = |t: Option<&str>| t.map(str::to_owned);
+        Self { kind: kind.to_owned(), label: text(label), mount_point: text(mount_point), mount_options: None }
+    }
 }
 
 #[derive(Debug)]
@@ -335,14 +393,23 @@ pub(crate) struct Machine {
     pub(crate) pool: u64,
     pub(crate) tags: BTreeSet<String>,
     pub(crate) power_type: String,
-    #[allow(dead_code, reason = "shown with the next step")]
+    /// Parameters that were set besides the usual ones.
+    pub(crate) power_parameters: BTreeMap<String, String>,
     pub(crate) bmc_address: Option<IpAddr>,
     /// The first is the one it boots from.
     pub(crate) interfaces: Vec<Interface>,
 
     pub(crate) status: Status,
-    /// Status before a by-hand change, where rescue mode and testing return to.
+    /// Status before the last change.
     pub(crate) previous: Status,
+    /// Where rescue mode and testing return to.
+    pub(crate) before: Status,
+    /// File systems were copied for what is deployed.
+    pub(crate) acquired: bool,
+    /// Its hardware was looked at.
+    pub(crate) known: bool,
+    /// Cores and memory as they were found.
+    pub(crate) numa: (u32, u64),
     pub(crate) owner: Option<String>,
     pub(crate) agent_name: String,
     pub(crate) owner_data: BTreeMap<String, String>,
@@ -475,6 +542,10 @@ pub(crate) enum Step {
     SwitchedOff,
     EphemeralAgain,
     ReleasedOff,
+    Commissioned,
+    Tested,
+    RescueEntered,
+    RescueLeft,
     EraseBoot,
     Erased,
     ReleaseWatchdog,

@@ -76,6 +76,11 @@ impl Region {
                     self.fail(id, Status::FailedReleasing, "Node operation 'Releasing' timed out after 5 minutes.");
                 }
             }
+            Step::Commissioned | Step::Tested | Step::RescueEntered if !powered => {}
+            Step::Commissioned => self.commissioned(id),
+            Step::Tested => self.tested(id),
+            Step::RescueEntered => self.rescue_entered(id),
+            Step::RescueLeft => self.rescue_left(id),
             Step::EraseBoot => {
                 if let Some(machine) = self.machine_mut(id).filter(|m| m.bmc.obeys()) {
                     machine.running = false;
@@ -101,7 +106,7 @@ impl Region {
         let _ = self.start_release(id);
     }
 
-    fn first_user_data(&mut self, id: u64) {
+    pub(crate) fn first_user_data(&mut self, id: u64) {
         if self.fail_if_told(id) {
             return;
         }
@@ -223,7 +228,7 @@ impl Region {
         self.fail(id, Status::FailedDeployment, text);
     }
 
-    fn fail(&mut self, id: u64, status: Status, text: &str) {
+    pub(crate) fn fail(&mut self, id: u64, status: Status, text: &str) {
         if let Some(machine) = self.machine_mut(id) {
             machine.epoch += 1;
             text.clone_into(&mut machine.error_description);
@@ -238,10 +243,16 @@ impl Region {
         };
         let to = match machine.status {
             Status::Deploying => Status::Allocated,
-            Status::Commissioning => Status::New,
+            Status::Commissioning => {
+                machine.owner = None;
+                Status::New
+            }
             Status::DiskErasing => Status::FailedDiskErasing,
-            _ => machine.previous,
+            _ => machine.before,
         };
+        if matches!(to, Status::Ready | Status::New) {
+            machine.owner = None;
+        }
         if to == Status::Allocated {
             machine.os = None;
             machine.hwe_kernel = None;
@@ -252,7 +263,7 @@ impl Region {
     }
 
     /// The BMC did as told: power and what the region knows of it agree. Unless it lies, or does not answer.
-    fn switch(&mut self, id: u64, on: bool) {
+    pub(crate) fn switch(&mut self, id: u64, on: bool) {
         let Some(machine) = self.machine_mut(id) else {
             return;
         };

@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use crate::region::Region;
 use crate::results::{RunKind, ScriptStatus};
-use crate::state::{AllocType, Domain, Interface, InterfaceKind, IpRow, Machine, Place};
+use crate::state::{AllocType, Domain, Interface, InterfaceKind, IpRow, Machine, Place, Tag};
 
-const API: &str = "/MAAS/api/2.0";
+pub(crate) const API: &str = "/MAAS/api/2.0";
 
 pub(crate) fn zone(id: u64, place: &Place) -> Value {
     let uri = percent_encoding::utf8_percent_encode(&place.name, percent_encoding::NON_ALPHANUMERIC)
@@ -23,8 +23,11 @@ pub(crate) fn pool(id: u64, place: &Place) -> Value {
     json!({"id": id, "name": place.name, "description": place.text, "resource_uri": format!("{API}/resourcepool/{id}/")})
 }
 
-pub(crate) fn tag(place: &Place) -> Value {
-    json!({"name": place.name, "definition": "", "comment": place.text, "kernel_opts": "", "resource_uri": format!("{API}/tags/{}/", place.name)})
+pub(crate) fn tag(tag: &Tag) -> Value {
+    json!({
+        "name": tag.name, "definition": tag.definition, "comment": tag.comment, "kernel_opts": tag.kernel_opts,
+        "resource_uri": format!("{API}/tags/{}/", tag.name),
+    })
 }
 
 impl Region {
@@ -55,7 +58,17 @@ impl Region {
     }
 
     pub(crate) fn domain_json(&self, id: u64, domain: &Domain) -> Value {
-        let count = self.dns.values().filter(|r| r.domain == id).count();
+        // Names that were made, with what machines of that name add.
+        let named = self.dns.iter().filter(|(_, r)| r.domain == id);
+        let count: usize = named
+            .map(|(key, r)| {
+                let own = self.by_hostname.get(&r.name.to_ascii_lowercase()).and_then(|m| self.machines.get(m));
+                let own = own.filter(|m| m.domain == id).map(|m| self.machine_addresses(m)).unwrap_or_default();
+                let given = r.ips.iter().filter_map(|ip| self.ips.get(ip)?.ip);
+                let addresses: std::collections::BTreeSet<IpAddr> = given.chain(own).collect();
+                addresses.len() + self.records.values().filter(|x| x.resource == *key).count()
+            })
+            .sum();
         json!({
             "id": id, "name": domain.name, "authoritative": domain.authoritative, "ttl": domain.ttl, "is_default": id == self.default_domain, "resource_record_count": count,
             "resource_uri": format!("{API}/domains/{id}/"),
@@ -63,17 +76,30 @@ impl Region {
     }
 
     pub(crate) fn user_json(&self, name: &str) -> Value {
-        let admin = self.users.get(name).is_some_and(|u| u.admin);
-        json!({"username": name, "email": format!("{name}@lab.example"), "is_superuser": admin, "is_local": true, "resource_uri": format!("{API}/users/{name}/")})
+        let user = self.users.get(name);
+        let admin = user.is_some_and(|u| u.admin);
+        let email = user.and_then(|u| u.email.clone()).unwrap_or_else(|| format!("{name}@lab.example"));
+        json!({"username": name, "email": email, "is_superuser": admin, "is_local": true, "resource_uri": format!("{API}/users/{name}/")})
     }
 
     pub(crate) fn ip_json(&self, row: &IpRow) -> Value {
         let machine = row.machine.and_then(|id| self.machines.get(&id));
+        let own = machine
+            .and_then(|m| Some(self.interface_json(m, m.interfaces.iter().find(|i| Some(i.id) == row.interface)?)));
+        let vlan = row.subnet.and_then(|id| self.subnets.get(&id)).map(|s| self.vlan_json(s.vlan));
+        let unknown = row.unknown.as_ref().map(|(id, mac)| {
+            json!({
+                "id": id, "name": "eth0", "type": "unknown", "mac_address": mac, "vlan": vlan, "parents": [], "children": [], "tags": [], "enabled": true,
+                "params": {}, "vendor": null, "product": null, "firmware_version": null, "link_connected": true, "interface_speed": 0, "link_speed": 0,
+                "numa_node": null, "sriov_max_vf": 0,
+            })
+        });
+        let interfaces: Vec<Value> = own.into_iter().chain(unknown).collect();
         json!({
             "alloc_type": row.alloc.code(), "alloc_type_name": row.alloc.name(), "ip": row.ip, "created": stamp(row.created),
             "owner": row.user.as_deref().map(|u| self.user_json(u)),
             "subnet": row.subnet.map(|id| self.subnet_json(id)),
-            "interface_set": machine.and_then(|m| Some(self.interface_json(m, m.interfaces.iter().find(|i| Some(i.id) == row.interface)?))).into_iter().collect::<Vec<_>>(),
+            "interface_set": interfaces,
             "resource_uri": format!("{API}/ipaddresses/"),
         })
     }
@@ -85,7 +111,8 @@ impl Region {
         let ips: Vec<Value> =
             resource.ips.iter().filter_map(|id| self.ips.get(id)).map(|row| self.ip_json(row)).collect();
         json!({
-            "id": id, "fqdn": self.resource_fqdn(resource), "address_ttl": resource.address_ttl, "ip_addresses": ips, "resource_records": [],
+            "id": id, "fqdn": self.resource_fqdn(resource), "address_ttl": resource.address_ttl, "ip_addresses": ips,
+            "resource_records": self.records.iter().filter(|(_, r)| r.resource == id).map(|(id, _)| self.record_json(*id)).collect::<Vec<_>>(),
             "resource_uri": format!("{API}/dnsresources/{id}/"),
         })
     }
@@ -125,52 +152,18 @@ impl Region {
         }
         let name_of = |id: &u64| machine.interfaces.iter().find(|i| i.id == *id).map(|i| i.name.as_str());
         let children = machine.interfaces.iter().filter(|i| i.parents.contains(&interface.id));
-        let physical = interface.kind == InterfaceKind::Physical;
+        let physical = interface.kind == InterfaceKind::Physical && machine.known;
         let (id, system_id) = (interface.id, &machine.system_id);
         json!({
             "id": id, "system_id": system_id, "name": interface.name, "type": interface.kind.name(), "mac_address": interface.mac,
             "vlan": interface.vlan.map(|id| self.vlan_json(id)), "parents": interface.parents.iter().filter_map(name_of).collect::<Vec<_>>(),
             "children": children.map(|i| i.name.as_str()).collect::<Vec<_>>(), "tags": interface.tags, "enabled": true, "links": links,
             "discovered": if discovered.is_empty() { Value::Null } else { Value::Array(discovered) },
-            "params": if interface.params.is_empty() { json!("") } else { json!(interface.params) }, "effective_mtu": interface.mtu.unwrap_or(1500),
+            "params": if interface.params.is_empty() && machine.known { json!("") } else { json!(interface.params) }, "effective_mtu": interface.mtu.unwrap_or(1500),
             "vendor": physical.then_some("SimNet"), "product": physical.then_some("SimNIC"), "firmware_version": null, "link_connected": true,
-            "interface_speed": if physical { 1000 } else { 0 }, "link_speed": if physical { 1000 } else { 0 }, "numa_node": physical.then_some(0),
+            "interface_speed": if physical { 1000 } else { 0 }, "link_speed": if physical { 1000 } else { 0 }, "numa_node": (interface.kind == InterfaceKind::Physical).then_some(0),
             "sriov_max_vf": 0, "resource_uri": format!("{API}/nodes/{system_id}/interfaces/{id}/"),
         })
-    }
-
-    fn disks_json(machine: &Machine) -> Vec<Value> {
-        let letters = 'a'..='z';
-        let system_id = &machine.system_id;
-        machine
-            .disks
-            .iter()
-            .zip(letters)
-            .enumerate()
-            .map(|(at, (disk, letter))| {
-                let id = disk.id;
-                let root = at == 0;
-                let part = disk.size.saturating_sub(7_340_032) / 4_194_304 * 4_194_304;
-                let partitions = if root {
-                    vec![json!({
-                        "id": id, "device_id": id, "system_id": system_id, "uuid": uuid(id, 2), "size": part, "bootable": false, "tags": [], "type": "partition",
-                        "path": format!("/dev/disk/by-dname/sd{letter}-part1"), "used_for": "ext4 formatted filesystem mounted at /",
-                        "filesystem": {"fstype": "ext4", "label": "root", "uuid": uuid(id, 3), "mount_point": "/", "mount_options": null},
-                        "resource_uri": format!("{API}/nodes/{system_id}/blockdevices/{id}/partition/{id}"),
-                    })]
-                } else {
-                    Vec::new()
-                };
-                json!({
-                    "id": id, "system_id": system_id, "name": format!("sd{letter}"), "type": "physical", "path": format!("/dev/disk/by-dname/sd{letter}"), "model": "",
-                    "serial": "", "id_path": format!("/dev/disk/by-id/sim{id:06}"), "firmware_version": null, "uuid": null, "size": disk.size, "block_size": 512,
-                    "available_size": if root { 0 } else { disk.size }, "used_size": if root { part } else { 0 },
-                    "used_for": if root { "GPT partitioned with 1 partition" } else { "Unused" }, "tags": disk.tags, "filesystem": null,
-                    "partition_table_type": if root { json!("GPT") } else { Value::Null }, "partitions": partitions, "storage_pool": null, "numa_node": 0,
-                    "resource_uri": format!("{API}/nodes/{system_id}/blockdevices/{id}/"),
-                })
-            })
-            .collect()
     }
 
     /// A machine with every field of 3.7.3. `agent_name` is never among them.
@@ -190,11 +183,12 @@ impl Region {
         let gateway = |four: bool| {
             let chosen = m.interfaces.iter().find_map(|i| if four { i.gateways.0 } else { i.gateways.1 });
             let of = |row: u64| self.subnets.get(&self.ips.get(&row)?.subnet?)?.gateway.filter(|g| g.is_ipv4() == four);
-            let ip = chosen.and_then(of).or_else(|| m.rows().find_map(of));
+            let linked = |row: &u64| self.ips.get(row).is_some_and(|r| r.alloc != AllocType::Discovered);
+            let ip = chosen.and_then(of).or_else(|| m.rows().filter(linked).find_map(of));
             json!({"gateway_ip": ip, "link_id": chosen})
         };
         add(json!({
-            "system_id": m.system_id, "hostname": m.hostname, "fqdn": self.fqdn(m), "domain": domain, "description": m.description, "hardware_uuid": uuid(m.id, 0),
+            "system_id": m.system_id, "hostname": m.hostname, "fqdn": self.fqdn(m), "domain": domain, "description": m.description, "hardware_uuid": m.known.then(|| uuid(m.id, 0)),
             "resource_uri": format!("{API}/machines/{}/", m.system_id), "node_type": 0, "node_type_name": "Machine", "parent": null, "pod": null, "virtualmachine_id": null,
             "is_dpu": false, "owner": m.owner, "owner_data": m.owner_data, "workload_annotations": m.owner_data, "locked": m.locked, "status": m.status.code(),
             "status_name": m.status.name(), "status_message": m.status_message, "status_action": m.status_action, "error_description": m.error_description,
@@ -203,13 +197,13 @@ impl Region {
         add(json!({
             "power_type": m.power_type, "power_state": m.power_state.name(), "osystem": m.os.as_ref().map_or("", |o| o.0.as_str()),
             "distro_series": m.os.as_ref().map_or("", |o| o.1.as_str()), "hwe_kernel": m.hwe_kernel, "min_hwe_kernel": m.min_hwe_kernel, "ephemeral_deploy": m.ephemeral,
-            "enable_kernel_crash_dump": false, "swap_size": m.swap_size, "architecture": m.architecture, "cpu_count": m.cpu_count, "cpu_speed": 2400, "memory": m.memory,
+            "enable_kernel_crash_dump": false, "swap_size": m.swap_size, "architecture": m.architecture, "cpu_count": m.cpu_count, "cpu_speed": if m.known { 2400 } else { 0 }, "memory": m.memory,
             "storage": decimal_megabytes(m), "bios_boot_method": null, "hardware_info": hardware_info(),
-            "numanode_set": [{"index": 0, "memory": m.memory, "cores": (0..m.cpu_count).collect::<Vec<_>>(), "hugepages_set": []}],
-            "zone": zone, "pool": pool, "tag_names": m.tags,
+            "numanode_set": [{"index": 0, "memory": m.numa.1, "cores": (0..m.numa.0).collect::<Vec<_>>(), "hugepages_set": []}],
+            "zone": zone, "pool": pool, "tag_names": self.tags.values().filter(|t| m.tags.contains(&t.name)).map(|t| t.name.as_str()).collect::<Vec<_>>(),
         }));
         let interfaces: Vec<Value> = m.interfaces.iter().map(|i| self.interface_json(m, i)).collect();
-        let disks = Self::disks_json(m);
+        let disks = crate::storage::disks_json(m);
         add(json!({
             "ip_addresses": self.machine_addresses(m), "boot_interface": interfaces.first(), "interface_set": interfaces,
             "default_gateways": {"ipv4": gateway(true), "ipv6": gateway(false)}, "address_ttl": null,
@@ -219,11 +213,20 @@ impl Region {
             "current_installation_result_id": run(RunKind::Installation).map(|r| r.id), "commissioning_status": commissioning.map_or(-1, |s| i64::from(s as u8)),
             "commissioning_status_name": commissioning.map_or("Unknown", ScriptStatus::name),
         }));
-        for test in
-            ["testing", "cpu_test", "memory_test", "network_test", "storage_test", "interface_test", "other_test"]
-        {
-            out.insert(format!("{test}_status"), json!(-1));
-            out.insert(format!("{test}_status_name"), json!("Unknown"));
+        let testing = run(RunKind::Testing).and_then(|r| r.status());
+        // The one test there is looks at disks.
+        let kinds = [
+            ("testing", testing),
+            ("storage_test", testing),
+            ("cpu_test", None),
+            ("memory_test", None),
+            ("network_test", None),
+            ("interface_test", None),
+            ("other_test", None),
+        ];
+        for (test, status) in kinds {
+            out.insert(format!("{test}_status"), json!(status.map_or(-1, |s| i64::from(s as u8))));
+            out.insert(format!("{test}_status_name"), json!(status.map_or("Unknown", ScriptStatus::name)));
         }
         Value::Object(out)
     }
@@ -262,7 +265,7 @@ fn hardware_info() -> Value {
     Value::Object(names.into_iter().map(|n| (n.to_owned(), json!("Unknown"))).collect())
 }
 
-fn uuid(id: u64, kind: u64) -> String {
+pub(crate) fn uuid(id: u64, kind: u64) -> String {
     format!("{kind:08x}-0000-4000-8000-{id:012x}")
 }
 

@@ -9,6 +9,7 @@ mod faults;
 mod knobs;
 mod names;
 mod nameserver;
+mod recordings;
 mod replay;
 mod results;
 mod shells;

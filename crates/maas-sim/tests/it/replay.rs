@@ -1,371 +1,476 @@
-//! Recorded answers of a real MAAS 3.7.3, asked again of the simulator.
+//! Recorded answers of a real MAAS 3.7.3, asked again of the simulator, in the order of recording.
 //!
-//! Every case starts from a fresh copy of the laboratory, brought into the state that the case needs.
+//! The recording was put back to its first state before some groups of cases, and things were done between cases that are
+//! not recorded; `BEFORE` says what. `tests/recordings/differences.txt` holds every difference that stays, with its reason:
+//! the test fails when a case differs that is not there, and when one that is there does not differ any more.
+//!
+//! `MAAS_RECORDINGS=folder cargo test -p maas-sim --test it replay -- --nocapture` replays a folder of further cases in the
+//! same form and prints the score and a line per case.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::Request;
-use jiff::Timestamp;
-use maas_sim::{ADMIN_KEY, Config, Region, Status};
-use serde::Deserialize;
+use http::{Request, Response};
+use jiff::{SignedDuration, Timestamp};
+use maas_sim::{ADMIN_KEY, Bmc, Config, DeployFault, Durations, Region, Status, USER_KEY};
 use serde_json::Value;
 
-use crate::clients::sign;
+use crate::clients::{sign, text};
+use crate::recordings::{Case, folder, lab_state, tracked};
 
-#[derive(Deserialize)]
-struct Case {
-    case: String,
-    method: String,
-    url: String,
-    headers: BTreeMap<String, String>,
-    body: String,
-    status: u16,
-    answer_headers: BTreeMap<String, String>,
-    answer: String,
-}
+const DIFFERENCES: &str = include_str!("../recordings/differences.txt");
 
-const LAB: &str = include_str!("../recordings/lab.yaml");
-const RECORDED: &[&str] = &[
-    include_str!("../recordings/abort.jsonl"),
-    include_str!("../recordings/allocate.jsonl"),
-    include_str!("../recordings/boot-resources.jsonl"),
-    include_str!("../recordings/broken.jsonl"),
-    include_str!("../recordings/deploy.jsonl"),
-    include_str!("../recordings/dnsresources.jsonl"),
-    include_str!("../recordings/domains.jsonl"),
-    include_str!("../recordings/errors.jsonl"),
-    include_str!("../recordings/events.jsonl"),
-    include_str!("../recordings/ipaddresses.jsonl"),
-    include_str!("../recordings/lock.jsonl"),
-    include_str!("../recordings/machine.jsonl"),
-    include_str!("../recordings/machines-list.jsonl"),
-    include_str!("../recordings/meta.jsonl"),
-    include_str!("../recordings/ownerdata.jsonl"),
-    include_str!("../recordings/pools.jsonl"),
-    include_str!("../recordings/power.jsonl"),
-    include_str!("../recordings/put.jsonl"),
-    include_str!("../recordings/release-list.jsonl"),
-    include_str!("../recordings/release.jsonl"),
-    include_str!("../recordings/subnets.jsonl"),
-    include_str!("../recordings/tags.jsonl"),
-    include_str!("../recordings/zones.jsonl"),
+/// Families of cases before which the recording's database was put back.
+const GROUPS: &[&[&str]] = &[
+    &["meta", "errors", "machines-list", "machine-status", "allocate"],
+    &["deploy", "release"],
+    &["power", "lock", "broken", "abort", "ownerdata", "put", "release-list"],
+    &["tags", "zones", "pools", "domains", "dnsresources", "dnsrecords", "subnets", "network", "ipaddresses"],
 ];
 
-/// Owners that the laboratory's machines have besides their status.
-const OWNED: &[&str] = &[
-    "st-reserved",
-    "st-allocated",
-    "st-deploying",
-    "st-deployed",
-    "st-failed-deployment",
-    "st-releasing",
-    "st-releasing-failed",
-    "st-disk-erasing",
-    "st-failed-disk-erasing",
-    "st-rescue-mode",
-    "st-entering-rescue-mode",
-    "st-failed-to-enter-rescue-mode",
-    "st-exiting-rescue-mode",
-    "st-failed-to-exit-rescue-mode",
-];
-
-/// What has to be so before a case, by prefix of its name. `machine status owner`, `lock machine`, `bmc …` or a request.
-const SETUP: &[(&str, &[&str])] = &[
-    ("errors/nonce-reused", &["same GET /MAAS/api/2.0/zones/"]),
-    ("allocate/taken-by-other", &["machine node11 allocated alice"]),
+/// What was done before a case besides the recorded requests, by the beginning of its name; the first that fits counts.
+/// `machine status owner`, `power machine on`, `lock machine`, `bmc machine …`, a request, or `free` for releasing whatever
+/// is allocated by name.
+const BEFORE: &[(&str, &[&str])] = &[
+    ("errors/accept-star", &["POST zones/ name=zone-json&description=x"]),
+    ("allocate/taken-by-other", &[]),
+    ("allocate/bridge-all", &["POST machines/?op=allocate name=node08", "free"]),
+    ("allocate/", &["free"]),
     ("deploy/allocated-plain", &["machine node01 allocated admin"]),
-    ("deploy/already-deployed", &["machine node01 deployed admin"]),
-    ("deploy/already-deploying", &["machine node01 deploying admin"]),
-    ("deploy/failed-deployment-again", &["machine node02 failed_deployment admin"]),
+    ("machine/read-deployed", &["finish node01"]),
+    ("deploy/user-data-", &[]),
     ("deploy/user-data", &["machine node02 allocated admin"]),
-    ("release/deployed", &["machine node01 deployed admin", "on node01"]),
+    ("machine/read-failed-deployment", &["fail node02 Installation failed"]),
+    ("deploy/temporal-down", &["machine node16 allocated admin", "unstartable node16"]),
     ("release/deploying", &["machine node03 deploying admin"]),
+    ("release/erase-", &[]),
     ("release/erase", &["machine node17 allocated admin"]),
-    ("release/failed-disk-erasing", &["machine node18 failed_disk_erasing admin"]),
+    ("machine/read-disk-erasing", &["power node17 on"]),
+    ("release/failed-disk-erasing", &["machine node18 failed_disk_erasing admin", "power node18 off"]),
     ("release/quick-erase-only", &["machine node18 allocated admin"]),
-    ("release/json-body", &["machine node01 deploying admin"]),
-    ("release/unknown-param", &["machine st-deployed disk_erasing admin"]),
-    ("release-list/two", &["machine node02 allocated admin", "machine node03 allocated admin"]),
-    ("release-list/with-ready", &["machine node04 allocated admin"]),
-    ("release-list/wrong-state", &["machine node02 allocated admin"]),
-    ("broken/deploy-broken", &["machine node06 broken -"]),
-    ("broken/mark-broken-again", &["machine node06 broken -"]),
-    ("broken/mark-broken-allocated", &["machine node01 deploying admin"]),
-    ("broken/mark-broken-error", &["machine node07 deploying admin"]),
-    ("broken/mark-fixed-2", &["machine node07 broken -"]),
-    ("broken/mark-fixed-nonadmin", &["machine node01 broken -"]),
-    ("broken/mark-fixed-ready", &[]),
-    ("broken/mark-fixed", &["machine node06 broken -"]),
-    ("lock/delete-locked", &["lock st-deploying"]),
-    ("lock/mark-broken-locked", &["lock st-deployed"]),
-    ("lock/release-locked-", &["lock st-deployed"]),
-    ("lock/release-locked", &["lock st-deploying"]),
-    ("lock/unlock-again", &[]),
-    ("lock/unlock", &["lock st-deploying"]),
-    ("power/off-deployed", &["on st-deployed"]),
-    ("power/off-no-rack", &["machine node04 deploying admin", "bmc node04 no_rack"]),
-    ("power/off-soft", &["machine node01 deploying admin"]),
     ("power/on-allocated", &["machine node01 allocated admin"]),
+    ("power/off-deployed", &["power st-deployed on"]),
     ("power/on-bmc-fails", &["bmc st-deployed fails"]),
-    ("power/on-no-rack", &["bmc st-deployed no_rack"]),
     ("power/query-bmc-fails", &["bmc node04 fails"]),
-    ("ownerdata/set-merge", &["machine node10 allocated admin", "POST machines/qdrp74/?op=set_owner_data k1=v1&k2=v2"]),
-    ("ownerdata/set-not-owned", &[]),
-    ("ownerdata/", &["machine node10 allocated admin"]),
-    ("put/multipart", &["PUT machines/ag8cet/ hostname=json15"]),
+    ("power/off-no-rack", &["machine node04 deploying admin", "bmc node04 no_rack"]),
+    ("power/on-no-rack", &["bmc st-deployed no_rack"]),
+    ("power/on-missing-packages", &["bmc st-deployed no_tools"]),
+    ("power/query-slow", &["bmc node05 silent"]),
+    ("lock/lock-deployed", &["bmc st-deployed works"]),
+    ("broken/deploy-broken", &["machine node06 allocated admin", "POST machines/sk8s3x/?op=mark_broken comment=x"]),
+    ("broken/mark-broken-allocated", &["machine node01 deploying admin", "power node01 off"]),
+    (
+        "broken/mark-broken-deployed",
+        &["machine st-deployed deployed admin", "unlock st-deployed", "power st-deployed off"],
+    ),
+    ("broken/mark-broken-error", &["machine node07 allocated admin"]),
+    ("machine/test", &["machine node09 ready -"]),
+    ("ownerdata/set-merge", &["machine node10 allocated admin", "POST machines/qdrp74/?op=set_owner_data k1=v1"]),
+    ("ownerdata/workload-bad-key", &["POST machines/qdrp74/?op=set_workload_annotations role=db&team=x"]),
     ("put/pool-unknown", &[]),
     ("put/pool", &["PUT machines/c6tyka/ zone=zone-b"]),
-    ("machine/delete-again", &["DELETE machines/g43hw7/"]),
+    ("put/multipart", &["PUT machines/ag8cet/ hostname=json15"]),
+    ("put/power-type", &[]),
     ("put/nonadmin-own-zone", &["machine node18 allocated alice"]),
-    ("dnsresources/create-empty-ip", &["POST dnsresources/ fqdn=noip.lab.example"]),
-    ("dnsresources/list-domain", &["POST dnsresources/ name=*&domain=lab.example&ip_addresses=10.10.0.64"]),
-    ("dnsresources/list-unknown-param", &["POST dnsresources/ fqdn=node05.maas&ip_addresses=10.10.0.69"]),
-    ("dnsresources/update-name", &["POST dnsresources/ fqdn=www.lab.example"]),
-    ("dnsresources/update-nothing", &["POST dnsresources/ fqdn=www4.lab.example&address_ttl=30"]),
+    ("release-list/two", &["machine node02 allocated admin", "machine node03 allocated admin"]),
+    ("release-list/with-ready", &["machine node04 allocated admin", "bmc node04 works"]),
+    ("release-list/wrong-state", &["machine node02 allocated admin"]),
+    ("machine/delete-again", &["DELETE machines/g43hw7/"]),
+    ("vm-hosts/list-one", &["pristine"]),
+    ("machines-list/accept-all", &["machine st-rescue-mode exiting_rescue_mode admin"]),
+    ("errors/form-unicode", &["POST zones/ name=zone-é"]),
     (
-        "dnsresources/",
+        "machine/get-curtin-config-deploying",
+        &["pristine", "machine node01 allocated admin", "POST machines/wt67ch/?op=deploy"],
+    ),
+    ("deploy/json-body", &["pristine", "machine node01 allocated admin"]),
+    ("zones/create-duplicate", &["POST zones/ name=zone-c&description=third"]),
+    (
+        "dnsresources/create-comma-ips",
         &[
             "POST dnsresources/ fqdn=www.lab.example&ip_addresses=10.10.0.50",
-            "POST dnsresources/ name=api&domain=lab.example&ip_addresses=10.10.0.51&address_ttl=120",
-            "POST dnsresources/ name=r3&domain=lab.example&ip_addresses=10.10.0.52",
-            "POST dnsresources/ name=r4&domain=lab.example&ip_addresses=10.10.0.53",
-            "POST dnsresources/ name=r5&domain=lab.example&ip_addresses=10.10.0.54",
+            "POST dnsresources/ fqdn=api.lab.example&address_ttl=120&ip_addresses=10.10.0.51 10.10.0.52",
+            "POST dnsresources/ fqdn=byid.lab.example&ip_addresses=10.10.0.53",
         ],
     ),
-    ("ipaddresses/list-all", &[]),
-    ("ipaddresses/list", &["POST ipaddresses/?op=reserve ip=10.10.0.120"]),
-    ("ipaddresses/reserve-ip-again", &["POST ipaddresses/?op=reserve ip=10.10.0.120"]),
-    ("ipaddresses/release-other-user", &["POST ipaddresses/?op=reserve ip=10.10.0.121"]),
-    ("ipaddresses/reserve-exhausted", &["exhaust"]),
-    ("domains/create-duplicate", &["POST domains/ name=new.example"]),
-    ("domains/update", &["POST domains/ name=new.example&ttl=300"]),
-    ("zones/create-duplicate", &["POST zones/ name=zone-c"]),
-    ("zones/update", &["POST zones/ name=zone-c&description=third"]),
-    ("pools/create-duplicate", &["POST resourcepools/ name=pool-x"]),
-    ("pools/delete-again", &[]),
-    ("pools/create", &[]),
-    ("pools/", &["POST resourcepools/ name=pool-x"]),
-    ("tags/create-duplicate", &["POST tags/ name=newtag&comment=c"]),
-    ("tags/create", &[]),
-    ("tags/update-nodes-remove", &["POST tags/ name=newtag&comment=c", "POST tags/newtag/?op=update_nodes add=wt67ch"]),
-    ("tags/", &["POST tags/ name=newtag&comment=c"]),
-    ("machine/get-curtin", &[]),
+    ("dnsresources/create-dynamic-range", &["POST dnsresources/ fqdn=ext.lab.example&ip_addresses=203.0.113.5"]),
+    ("dnsresources/create-wildcard", &["POST dnsresources/ name=@&domain=lab.example&ip_addresses=10.10.0.63"]),
+    ("dnsresources/update-nothing", &["PUT dnsresources/1/ fqdn=www4.lab.example&address_ttl=30"]),
+    ("ipaddresses/reserve-hostname-domain", &["POST ipaddresses/?op=reserve ip=10.10.0.121&hostname=resv"]),
+    ("ipaddresses/release-again", &["POST ipaddresses/?op=release ip=10.10.0.120"]),
 ];
 
-/// Differences that stay, and why.
-const DIFFERENT: &[(&str, &str)] = &[
-    ("boot-resources/read", "names of files within an image are not simulated"),
-    ("dnsresources/read-with-records", "records other than addresses are not simulated"),
-    ("events/query-after-deploy", "what happened before is not told in that case"),
-    ("ipaddresses/list-all", "addresses of BMCs are not simulated"),
-    ("ownerdata/multipart", "shows what earlier cases had set"),
-    ("power/off-soft", "that deployment was begun by power_on and has no image"),
-    ("power/on-bmc-fails", "the text was made up by the recording's stand-in"),
-    ("errors/root", "the HTML text of another web server"),
-    ("machine/commission", "commissioning is not simulated: 501"),
-    ("machine/commission-again", "commissioning is not simulated: 501"),
-    ("machine/details", "not simulated: 501"),
-    ("machine/get-curtin-config-deploying", "not simulated: 501"),
-    ("machine/get-curtin-config-ready", "not simulated: 501"),
-    ("machine/get-token-ready", "not simulated: 501"),
-    ("machine/power-parameters", "not simulated: 501"),
-    ("machine/power-parameters-nonadmin", "not simulated: 501"),
-    ("machines-list/accept-all", "not simulated: 501"),
-    ("machines-list/power-parameters", "not simulated: 501"),
-];
+/// A region that stands where the recording stood.
+struct Stage {
+    region: Region,
+    now: Timestamp,
+    nonce: u64,
+    /// Texts of the recording that are others here: ids and keys that a region makes up.
+    renamed: BTreeMap<String, String>,
+    groups: BTreeSet<usize>,
+    state: String,
+}
 
-fn prepare(region: &mut Region, now: Timestamp, case: &Case) {
-    for name in OWNED {
-        region.set_owner(now, name, Some("admin")).unwrap();
+impl Stage {
+    fn new(state: String) -> Self {
+        let (region, now) = Self::pristine(&state);
+        Self { region, now, nonce: 0, renamed: BTreeMap::new(), groups: BTreeSet::new(), state }
     }
-    let steps = SETUP.iter().find(|(prefix, _)| case.case.starts_with(prefix)).map_or(&[][..], |(_, steps)| steps);
-    for (n, step) in steps.iter().enumerate() {
+
+    fn pristine(state: &str) -> (Region, Timestamp) {
+        let mut dump: Value = serde_json::from_str(state).unwrap();
+        // The addresses of BMCs are known from the list of addresses: rows that no interface has.
+        let free: Vec<String> = dump["ipaddresses"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|row| row["alloc_type"] == 1 && row["interface_set"].as_array().is_none_or(Vec::is_empty))
+            .filter_map(|row| row["ip"].as_str().map(str::to_owned))
+            .collect();
+        let powered: Vec<String> = dump["machines"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|m| m["power_type"] == "ipmi")
+            .filter_map(|m| m["system_id"].as_str().map(str::to_owned))
+            .collect();
+        dump["bmc_addresses"] = powered.into_iter().zip(free).collect::<BTreeMap<_, _>>().into_iter().collect();
+        let now: Timestamp = "2026-11-22T18:38:18Z".parse().unwrap();
+        let mut config = Config::from_dump(&dump.to_string()).unwrap();
+        config.epoch = now;
+        // There was no workflow engine, and a stand-in for BMCs that acts a moment later.
+        let (never, soon) = (Duration::from_secs(1_000_000), Duration::from_millis(1));
+        config.durations = Durations {
+            power_on: never,
+            deploy_watchdog: never,
+            power_off: soon,
+            release: soon,
+            erase: never,
+            quick_erase: never,
+            commissioning: never,
+            testing: never,
+            ..Durations::instant()
+        };
+        // Each user has a key from the start; the one that requests are signed with was made later.
+        let first = "hwszWPTsEsvZpqtCuC:wSeBNThLryswmYCNGy:aTZyjG9kEZwxPeEcJy9aKnXXqh3F2YEv".to_owned();
+        config.users[0].api_keys.insert(0, first);
+        let mut region = Region::new(config);
+        region.name_api_key(ADMIN_KEY, "lab key").unwrap();
+        (region, now)
+    }
+
+    fn ask(&mut self, key: &str, method: &str, path: &str, form: &str) -> Response<Bytes> {
+        self.nonce += 1;
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/MAAS/api/2.0/{path}"))
+            .header("authorization", sign(key, self.now, self.nonce))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Bytes::copy_from_slice(form.as_bytes()))
+            .unwrap();
+        self.region.handle(self.now, request)
+    }
+
+    fn prepare(&mut self, case: &Case) {
+        if let Some(group) = GROUPS.iter().position(|g| g.contains(&case.family()))
+            && self.groups.insert(group)
+        {
+            (self.region, self.now) = Self::pristine(&self.state);
+        }
+        // Cases are recorded to the second; a little goes by between two of the same.
+        self.now = (self.now + SignedDuration::from_millis(20)).max(case.date());
+        self.region.tick(self.now);
+        let steps = BEFORE.iter().find(|(prefix, _)| case.name.starts_with(prefix)).map_or(&[][..], |(_, steps)| steps);
+        for step in steps {
+            self.step(step);
+        }
+    }
+
+    fn step(&mut self, step: &str) {
+        let now = self.now;
         let words: Vec<&str> = step.split(' ').collect();
         match words.as_slice() {
-            ["machine", name, status, owner] => {
-                region.set_status(now, name, Status::from_filter(status).unwrap()).unwrap();
-                region.set_owner(now, name, Some(*owner).filter(|o| *o != "-")).unwrap();
-            }
-            ["lock", name] => region.set_locked(now, name, true).unwrap(),
-            ["on", name] => power_on(region, now, name),
-            ["bmc", name, state] => {
-                let bmc = if *state == "fails" { maas_sim::Bmc::Fails } else { maas_sim::Bmc::NoRack };
-                region.set_bmc(now, name, bmc).unwrap();
-            }
-            ["same", _, _] => {
-                region.handle(now, request(case));
-            }
-            ["exhaust"] => {
-                for n in 1..255 {
-                    region
-                        .add_dns_resource(now, &format!("x{n}.lab.example"), &[format!("10.10.0.{n}").parse().unwrap()])
-                        .unwrap();
+            ["free"] => {
+                for id in self.region.system_ids() {
+                    let machine = self.region.machine(&id).unwrap();
+                    if machine.status == Status::Allocated && machine.hostname.starts_with("node") {
+                        let key = if machine.owner.as_deref() == Some("alice") { USER_KEY } else { ADMIN_KEY };
+                        self.ask(key, "POST", &format!("machines/{id}/?op=release"), "");
+                    }
                 }
             }
+            ["machine", name, status, owner] => {
+                self.region.set_status(now, name, Status::from_filter(status).unwrap()).unwrap();
+                self.region.set_owner(now, name, Some(*owner).filter(|o| *o != "-")).unwrap();
+            }
+            ["power", name, on] => {
+                self.region.press_power_button(now, name, *on == "on").unwrap();
+                let id = self.region.machine(name).unwrap().system_id;
+                self.ask(ADMIN_KEY, "GET", &format!("machines/{id}/?op=query_power_state"), "");
+            }
+            ["pristine"] => {
+                let now = self.now;
+                self.region = Self::pristine(&self.state).0;
+                self.region.tick(now);
+            }
+            ["finish", name] => self.region.finish_deployment(now, name).unwrap(),
+            ["lock", name] => self.region.set_locked(now, name, true).unwrap(),
+            ["unlock", name] => self.region.set_locked(now, name, false).unwrap(),
+            ["fail", name, ..] => {
+                let reason = words[2..].join(" ");
+                self.region.fail_now(now, name, &reason).unwrap();
+            }
+            ["unstartable", name] => {
+                self.region.fail_deployments(now, name, DeployFault::NotStarted, Some(1)).unwrap();
+            }
+            ["bmc", name, state] => {
+                let bmc = match *state {
+                    "fails" => Bmc::Fails,
+                    "no_rack" => Bmc::NoRack,
+                    "no_tools" => Bmc::NoTools,
+                    "silent" => Bmc::Silent,
+                    _ => Bmc::Works,
+                };
+                self.region.set_bmc(now, name, bmc).unwrap();
+            }
             [method, path, rest @ ..] => {
-                let made = Request::builder()
-                    .method(*method)
-                    .uri(format!("/MAAS/api/2.0/{path}"))
-                    .header("authorization", sign(ADMIN_KEY, now, n as u64))
-                    .header("content-type", "application/x-www-form-urlencoded")
-                    .body(Bytes::from(rest.join(" ")))
-                    .unwrap();
-                let answer = region.handle(now, made);
-                assert!(answer.status().is_success(), "{step}: {}", crate::clients::text(&answer));
+                let answer = self.ask(ADMIN_KEY, method, path, &rest.join(" "));
+                assert!(answer.status().is_success(), "{step}: {}", text(&answer));
             }
             _ => panic!("{step}"),
         }
     }
-}
 
-/// Switches a machine on that the knobs put into Deployed.
-fn power_on(region: &mut Region, now: Timestamp, name: &str) {
-    let id = region.machine(name).unwrap().system_id;
-    let made = Request::post(format!("/MAAS/api/2.0/machines/{id}/?op=power_on"))
-        .header("authorization", sign(ADMIN_KEY, now, 999))
-        .body(Bytes::new())
-        .unwrap();
-    assert_eq!(region.handle(now, made).status(), 200);
-    region.tick(now + jiff::SignedDuration::from_secs(60));
-}
-
-fn request(case: &Case) -> Request<Bytes> {
-    let mut builder = Request::builder().method(case.method.as_str()).uri(&case.url);
-    for (name, value) in &case.headers {
-        builder = builder.header(name, value);
+    /// What differs between the recorded answer and ours.
+    fn differences(&mut self, case: &Case) -> Vec<String> {
+        self.prepare(case);
+        let response = self.region.handle(self.now, case.request(&self.renamed));
+        // The one thing that is meant to be another: a real region shows the secret.
+        let body = text(&response).replace(maas_sim::FAKE_SECRET, "LabTokenSecretA00000000000000000");
+        let mut out = Vec::new();
+        if response.status().as_u16() != case.response.status {
+            out.push(format!("status: want {}, have {} {body:.300}", case.response.status, response.status().as_u16()));
+            return out;
+        }
+        for name in ["retry-after", "allow", "www-authenticate", "content-type"] {
+            let have = response.headers().get(name).map(|v| v.to_str().unwrap());
+            let want = case.header(name);
+            if have != want {
+                out.push(format!("header {name}: want {want:?}, have {have:?}"));
+            }
+        }
+        let answer = case.answer();
+        if answer.starts_with("base64:") || case.request.method == "HEAD" {
+            return out;
+        }
+        match (serde_json::from_str::<Value>(answer), serde_json::from_str::<Value>(&body)) {
+            (Ok(want), Ok(have)) => {
+                learn(&want, &have, &mut self.renamed);
+                compare("", &want, &have, &mut out);
+                out.retain(|line| {
+                    !self.renamed.iter().any(|(theirs, ours)| line.contains(theirs) && line.contains(ours))
+                });
+            }
+            (Ok(_), Err(_)) => out.push(format!("not JSON: {body:.200}")),
+            (Err(_), _) if body != answer && !answer.ends_with('…') => {
+                out.push(format!("want {answer:.300?}, have {body:.300?}"));
+            }
+            (Err(_), _) => {}
+        }
+        out
     }
-    builder.body(Bytes::from(case.body.clone())).unwrap()
 }
 
-/// Fields whose values are compared, not only their types.
-const VALUES: &[&str] = &[
-    "status",
-    "status_name",
-    "owner",
-    "owner_data",
-    "hostname",
-    "fqdn",
-    "osystem",
-    "distro_series",
-    "hwe_kernel",
-    "netboot",
-    "locked",
-    "error_description",
-    "constraints_by_type",
-    "description",
-    "name",
-    "ttl",
-    "address_ttl",
-    "is_superuser",
-    "username",
-    "added",
-    "removed",
-    "capabilities",
-    "version",
-    "state",
-    "cidr",
-    "is_default",
+/// Keys whose values are made up, or count what is not compared.
+const RANDOM: &[&str] = &[
+    "id",
+    "link_id",
+    "device_id",
+    "script_id",
+    "uuid",
+    "hardware_uuid",
+    "created",
+    "updated",
+    "started",
+    "ended",
+    "starttime",
+    "endtime",
+    "runtime",
+    "serial",
+    "model",
+    "id_path",
+    "path",
+    "resource_uri",
+    "firmware_version",
+    "vendor",
+    "product",
+    "token",
+    "token_key",
+    "token_secret",
+    "consumer_key",
+    "next_uri",
+    "prev_uri",
+    "size",
+    "used_size",
+    "available_size",
+    "current_commissioning_result_id",
+    "current_installation_result_id",
+    "current_testing_result_id",
+    "filename",
+    "filename_on_disk",
+    "sha256",
+    "email",
 ];
-/// Fields that are made up in the recordings or depend on what went before.
-const IGNORED: &[&str] = &["error", "id"];
 
-fn compare(at: &str, want: &Value, have: &Value, whole: bool, out: &mut Vec<String>) {
+/// Texts that a region makes up and requests name again.
+fn learn(want: &Value, have: &Value, renamed: &mut BTreeMap<String, String>) {
     match (want, have) {
         (Value::Object(w), Value::Object(h)) => {
             for (key, value) in w {
-                let here = format!("{at}.{key}");
-                match h.get(key) {
-                    None => out.push(format!("{here}: missing")),
-                    Some(other)
-                        if VALUES.contains(&key.as_str()) && !IGNORED.contains(&key.as_str()) && value != other =>
+                let Some(other) = h.get(key) else { continue };
+                match (value.as_str(), other.as_str()) {
+                    (Some(theirs), Some(ours))
+                        if theirs != ours && matches!(key.as_str(), "system_id" | "token_key" | "consumer_key") =>
                     {
-                        out.push(format!("{here}: want {value}, have {other}"))
+                        renamed.insert(theirs.to_owned(), ours.to_owned());
                     }
-                    Some(other) => compare(&here, value, other, true, out),
+                    _ => learn(value, other, renamed),
                 }
             }
-            // Big machine answers are stored in part.
-            if whole && (!w.contains_key("status_name") || w.contains_key("blockdevice_set")) {
-                out.extend(h.keys().filter(|k| !w.contains_key(*k)).map(|k| format!("{at}.{k}: too much")));
-            }
         }
-        (Value::Array(w), Value::Array(h)) => {
-            if let (Some(w), Some(h)) = (w.first(), h.first()) {
-                compare(&format!("{at}[0]"), w, h, true, out);
-            } else if w.is_empty() != h.is_empty()
-                && !at.ends_with("tags")
-                && !at.ends_with("dns_servers")
-                && !at.ends_with("interface_set")
-            {
-                out.push(format!("{at}: want {} items, have {}", w.len(), h.len()));
-            }
-        }
-        (w, h) if std::mem::discriminant(w) == std::mem::discriminant(h) => {}
-        // Made-up hardware of the laboratory, or addresses that lie elsewhere.
-        (w, h) if (w.is_null() || h.is_null()) && NULLABLE.iter().any(|n| at.ends_with(n)) => {}
-        (w, h) => out.push(format!("{at}: want {w}, have {h}")),
+        (Value::Array(w), Value::Array(h)) => w.iter().zip(h).for_each(|(w, h)| learn(w, h, renamed)),
+        _ => {}
     }
 }
 
-const NULLABLE: &[&str] = &[
-    ".status_message",
-    ".status_action",
-    ".min_hwe_kernel",
-    ".current_installation_result_id",
-    ".uuid",
-    ".gateway_ip",
-    ".owner",
-    ".firmware_version",
-    ".subnet",
-];
+/// Two words, as regions name machines that nobody named.
+fn made_up(name: &str) -> bool {
+    let host = name.split('.').next().unwrap_or("");
+    host.split('-').count() == 2 && host.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !host.starts_with("st-")
+}
 
-fn differences(case: &Case) -> Vec<String> {
-    // The recording's clock: what its Date header says.
-    let date = &case.answer_headers["date"];
-    let now = jiff::fmt::rfc2822::parse(date).unwrap().timestamp();
-    let mut region = Region::new(Config::from_yaml(LAB).unwrap());
-    prepare(&mut region, now, case);
-    let response = region.handle(now, request(case));
-    let body = crate::clients::text(&response);
-    let mut out = Vec::new();
-    if response.status().as_u16() != case.status {
-        out.push(format!("status: want {}, have {} {body:.300}", case.status, response.status()));
-        return out;
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "text",
+        Value::Array(_) => "list",
+        Value::Object(_) => "object",
     }
-    for name in ["retry-after", "allow", "www-authenticate"] {
-        let have = response.headers().get(name).map(|v| v.to_str().unwrap());
-        if have != case.answer_headers.get(name).map(String::as_str) {
-            out.push(format!("header {name}: {have:?}"));
+}
+
+fn compare(at: &str, want: &Value, have: &Value, out: &mut Vec<String>) {
+    let key = at.rsplit('.').next().unwrap_or("").split('[').next().unwrap_or("");
+    match (want, have) {
+        // Names of files are made up.
+        (Value::Object(w), Value::Object(h)) if key == "files" && w.len() == h.len() => {
+            let sorted = |map: &serde_json::Map<String, Value>| {
+                let mut all: Vec<Value> = map.values().cloned().collect();
+                all.sort_by_key(|v| v["filetype"].to_string());
+                Value::Array(all)
+            };
+            compare(at.trim_end_matches(".files"), &sorted(w), &sorted(h), out);
         }
+        (Value::Object(w), Value::Object(h)) => {
+            for (key, value) in w {
+                match h.get(key) {
+                    None => out.push(format!("{at}.{key}: missing")),
+                    Some(other) => compare(&format!("{at}.{key}"), value, other, out),
+                }
+            }
+            out.extend(h.keys().filter(|k| !w.contains_key(*k)).map(|k| format!("{at}.{k}: too much")));
+        }
+        (Value::Array(w), Value::Array(h)) => {
+            if w.len() != h.len() {
+                let names =
+                    |l: &[Value]| l.iter().map(|v| v["hostname"].as_str().unwrap_or("")).collect::<Vec<_>>().join(" ");
+                out.push(format!("{at}: want {} items, have {}: {} | {}", w.len(), h.len(), names(w), names(h)));
+            } else {
+                for (n, (w, h)) in w.iter().zip(h).enumerate() {
+                    compare(&format!("{at}[{n}]"), w, h, out);
+                }
+            }
+        }
+        (w, h) if kind(w) != kind(h) => out.push(format!("{at}: want {w:.100}, have {h:.100}")),
+        (Value::Number(w), Value::Number(h)) if w.as_f64() == h.as_f64() => {}
+        (Value::String(w), Value::String(h)) if matches!(key, "hostname" | "fqdn") && made_up(w) && made_up(h) => {}
+        (w, h) if w != h && !RANDOM.contains(&key) => out.push(format!("{at}: want {w:.100}, have {h:.100}")),
+        _ => {}
     }
-    match serde_json::from_str::<Value>(&case.answer) {
-        Ok(want) => match serde_json::from_str::<Value>(&body) {
-            Ok(have) if case.status == 400 && want != have => out.push(format!("want {want}, have {have}")),
-            Ok(have) => compare("", &want, &have, true, &mut out),
-            Err(_) => out.push(format!("not JSON: {body:.200}")),
-        },
-        Err(_) if body != case.answer => out.push(format!("want {:?}, have {body:?}", case.answer)),
-        Err(_) => {}
-    }
-    out
+}
+
+/// VM hosts are not simulated: MAAS has removed them. These cases have one in their story.
+fn needs_vm_host(case: &Case) -> bool {
+    const BESIDES: [&str; 4] =
+        ["allocate/dynamic-compose-2", "allocate/pod", "deploy/install-kvm", "machine/read-composed"];
+    case.family() == "vm-hosts" || BESIDES.contains(&case.name.as_str())
+}
+
+/// The tracked differences: case and reason.
+fn expected() -> BTreeMap<&'static str, &'static str> {
+    let lines = DIFFERENCES.lines().filter(|l| !l.is_empty() && !l.starts_with('#'));
+    lines.map(|line| line.split_once(": ").unwrap_or_else(|| panic!("no reason: {line}"))).collect()
 }
 
 #[test]
 fn the_simulator_answers_recorded_requests_as_maas_did() {
-    let mut failures = Vec::new();
-    let mut count = 0;
-    for line in RECORDED.iter().flat_map(|group| group.lines()) {
-        let case: Case = serde_json::from_str(line).unwrap();
-        count += 1;
-        let found = differences(&case);
-        let expected = DIFFERENT.iter().any(|(name, _)| *name == case.case);
-        match (found.is_empty(), expected) {
-            (true, true) => failures.push(format!("{}: no difference any more, take it off the list", case.case)),
-            (false, false) => failures.push(format!("{}:\n    {}", case.case, found.join("\n    "))),
+    let mut stage = Stage::new(lab_state());
+    let mut unexpected = Vec::new();
+    let (mut count, mut equal, mut apart) = (0, 0, 0);
+    let mut expected = expected();
+    for case in tracked() {
+        let found = stage.differences(&case);
+        let known = expected.remove(case.name.as_str());
+        match (found.is_empty(), known) {
+            (true, Some(_)) => unexpected.push(format!("{}: no difference any more, take it off the list", case.name)),
+            (false, None) => {
+                let shown = found.iter().take(6).cloned().collect::<Vec<_>>().join("\n    ");
+                unexpected.push(format!("{} ({}):\n    {shown}", case.name, found.len()));
+            }
             _ => {}
         }
+        if needs_vm_host(&case) {
+            apart += usize::from(found.is_empty());
+            continue;
+        }
+        count += 1;
+        equal += usize::from(found.is_empty());
     }
-    assert!(failures.is_empty(), "{} of {count} differ:\n{}", failures.len(), failures.join("\n"));
-    assert!(count > 300, "only {count} recordings");
+    unexpected.extend(expected.keys().map(|name| format!("{name}: on the list, but no such case")));
+    println!("{equal} of {count} equal outside VM hosts; {apart} of them");
+    assert!(unexpected.is_empty(), "{equal} of {count} equal; {}:\n{}", unexpected.len(), unexpected.join("\n"));
+    assert!(equal * 100 >= count * 98, "only {equal} of {count} are equal");
+    assert_eq!(count + tracked().iter().filter(|c| needs_vm_host(c)).count(), 504);
+}
+
+#[test]
+fn recordings_of_a_folder_are_replayed_when_the_environment_names_one() {
+    let Some(path) = std::env::var_os("MAAS_RECORDINGS") else {
+        println!("MAAS_RECORDINGS is not set: nothing to replay");
+        return;
+    };
+    let (cases, state) = folder(Path::new(&path));
+    let mut stage = Stage::new(state.unwrap_or_else(lab_state));
+    let mut score = BTreeMap::from([(true, (0, 0)), (false, (0, 0))]);
+    for (case, scored) in cases {
+        let found = stage.differences(&case);
+        if !scored {
+            continue;
+        }
+        let entry = score.entry(needs_vm_host(&case)).or_default();
+        entry.1 += 1;
+        if found.is_empty() {
+            entry.0 += 1;
+            println!("equal      {}", case.name);
+        } else {
+            println!("DIFFERENT  {}: {}", case.name, found.iter().take(4).cloned().collect::<Vec<_>>().join("; "));
+        }
+    }
+    println!(
+        "{} of {} equal outside VM hosts; {} of {} of VM hosts",
+        score[&false].0, score[&false].1, score[&true].0, score[&true].1
+    );
 }
