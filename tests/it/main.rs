@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a scenario that fails to unwrap has failed")]
 
 mod bad_input;
+mod client_sim;
 mod conformance;
 mod contract;
 mod cost;

@@ -58,7 +58,8 @@ impl Region {
         let Ok(given) = stamp.parse::<i64>() else {
             return SignIn::Refused(Reply::text(500, format!("invalid literal for int() with base 10: '{stamp}'")));
         };
-        let now = self.signed_now.unwrap_or(self.now).as_second();
+        let now = self.signed_now.unwrap_or(self.now);
+        let now = now.checked_add(self.skew).unwrap_or(now).as_second();
         if now - given > THRESHOLD {
             return refused(format!(
                 "'Expired timestamp: given {given} and now {now} has a greater difference than threshold {THRESHOLD}'"

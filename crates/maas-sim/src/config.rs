@@ -67,6 +67,8 @@ pub struct Config {
     pub images: Vec<ImageSpec>,
     /// How long things take.
     pub durations: Durations,
+    /// What requests cost: nothing, unless they are to be as slow as a real region's.
+    pub costs: crate::Costs,
 }
 
 /// A MAAS user.
@@ -485,7 +487,7 @@ fn parsed<'de, D: serde::Deserializer<'de>, T: std::str::FromStr<Err: std::fmt::
     String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
 }
 
-fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub(crate) fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let value = f64::deserialize(deserializer)?;
     Duration::try_from_secs_f64(value).map_err(serde::de::Error::custom)
 }
@@ -509,6 +511,7 @@ impl Default for Config {
             subnets: vec![Block::LAB.subnet()],
             images: default_images(),
             durations: Durations::default(),
+            costs: crate::Costs::default(),
         }
     }
 }

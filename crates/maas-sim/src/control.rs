@@ -29,6 +29,12 @@
 //! | `POST /MAAS/sim/machines/{m}/owner` | `{"owner": "alice" \| null}` | |
 //! | `POST /MAAS/sim/machines/{m}/clear-marks` | | |
 //! | `POST /MAAS/sim/region` | `{"outage": "none" \| "unavailable" \| "refuse"}` | |
+//! | `POST /MAAS/sim/region/plan-outage` | `{"from": 10, "until": 60, "outage": "unavailable" \| "refuse"}`, seconds from now | |
+//! | `POST /MAAS/sim/region/restart` | `{"seconds": 10, "lose_work": false}` | |
+//! | `POST /MAAS/sim/region/clock-skew` | `{"seconds": 400}` | |
+//! | `GET /MAAS/sim/faults` | | `[{"id", "operation", "machine", "fault", "when", "hits"}]` |
+//! | `POST /MAAS/sim/faults` | `{"operation": "POST machines allocate", "machine": "node01", "fault": …, "times": 2}`, or `"chance": 0.1`, or `"script": "x.x"`; faults: `drop_before`, `commit_then_drop`, `commit_then_status` (`status`), `conflict` and `unavailable` (`retry_after`), `gateway` (`status`), `slow` (`seconds`, `until`, or `median` and `sigma`), `slow_body` (`seconds`), `cut_body`, `truncated_text`, `redirect` (`to`) | `{"id"}` |
+//! | `DELETE /MAAS/sim/faults`, `/MAAS/sim/faults/{id}` | | |
 //! | `POST /MAAS/sim/users/{u}` | `{"admin": false}` | |
 //! | `POST /MAAS/sim/users/{u}/keys` | `{"key": "a:b:c"}` | |
 //! | `DELETE /MAAS/sim/users/{u}/keys` | `{"key": "a:b:c"}`, or nothing for all | |
@@ -40,6 +46,7 @@
 //! | `POST /MAAS/sim/tick` | | `{"now", "next"}` |
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -48,6 +55,7 @@ use serde_json::{Value, json};
 
 use crate::Status;
 use crate::config::{ImageSpec, MachineSpec};
+use crate::faults::{Fault, FaultRule, Latency, When};
 use crate::form::Params;
 use crate::knobs::{KnobError, KnobErrorKind, MachineState};
 use crate::region::{Outage, Region};
@@ -171,6 +179,39 @@ fn answer(region: &mut Region, now: Timestamp, request: &Request<Bytes>) -> Resu
             region.set_outage(now, outage);
             Ok(json!({}))
         }
+        ("POST", ["region", "plan-outage"]) => {
+            let time = |key: &str| -> Result<Timestamp, KnobError> {
+                let seconds = body[key].as_f64().ok_or_else(|| KnobError::Invalid(format!("body: {key} must be seconds from now")))?;
+                now.checked_add(duration(seconds)?).map_err(|e| KnobError::Invalid(e.to_string()))
+            };
+            let refuse = text("outage").is_ok_and(|o| o == "refuse");
+            region.plan_outage(now, time("from")?, time("until")?, if refuse { Outage::Refuse } else { Outage::Unavailable });
+            Ok(json!({}))
+        }
+        ("POST", ["region", "restart"]) => {
+            let down = duration(body["seconds"].as_f64().unwrap_or(10.0))?;
+            region.restart(now, down, body["lose_work"].as_bool().unwrap_or(false));
+            Ok(json!({}))
+        }
+        ("POST", ["region", "clock-skew"]) => {
+            let seconds = body["seconds"].as_i64().ok_or_else(|| KnobError::Invalid("body: seconds must be a number".to_owned()))?;
+            region.set_clock_skew(jiff::SignedDuration::from_secs(seconds));
+            Ok(json!({}))
+        }
+        ("GET", ["faults"]) => Ok(region
+            .faults()
+            .iter()
+            .map(|(id, rule, hits)| json!({"id": id, "operation": rule.operation, "machine": rule.machine, "fault": format!("{:?}", rule.fault), "when": format!("{:?}", rule.when), "hits": hits}))
+            .collect()),
+        ("POST", ["faults"]) => Ok(json!({"id": region.add_fault(rule(&body)?)})),
+        ("DELETE", ["faults"]) => {
+            region.clear_faults();
+            Ok(json!({}))
+        }
+        ("DELETE", ["faults", id]) => match id.parse().is_ok_and(|id| region.remove_fault(id)) {
+            true => Ok(json!({})),
+            false => Err(KnobError::NoMachine(format!("or fault {id}"))),
+        },
         ("POST", ["users", name]) => {
             region.set_admin(name, flag("admin")?);
             Ok(json!({}))
@@ -200,6 +241,48 @@ fn answer(region: &mut Region, now: Timestamp, request: &Request<Bytes>) -> Resu
         }
         (method, _) => Err(KnobError::Invalid(format!("no control {method} {}", request.uri().path()))),
     }
+}
+
+fn duration(seconds: f64) -> Result<Duration, KnobError> {
+    Duration::try_from_secs_f64(seconds).map_err(|e| KnobError::Invalid(format!("body: {e}")))
+}
+
+/// A fault in JSON.
+fn rule(body: &Value) -> Result<FaultRule, KnobError> {
+    let wrong = |text: String| KnobError::Invalid(format!("body: {text}"));
+    let number = |key: &str| body[key].as_f64().ok_or_else(|| wrong(format!("{key} must be a number")));
+    let whole = |key: &str, otherwise: u32| body[key].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(otherwise);
+    let status = |otherwise: u32| u16::try_from(whole("status", otherwise)).unwrap_or(500);
+    let fault = match body["fault"].as_str().unwrap_or("") {
+        "drop_before" => Fault::DropBefore,
+        "commit_then_drop" => Fault::CommitThenDrop,
+        "commit_then_status" => Fault::CommitThenStatus(status(500)),
+        "conflict" => Fault::Conflict { retry_after: whole("retry_after", 5) },
+        "unavailable" => {
+            Fault::Unavailable { retry_after: body["retry_after"].as_u64().and_then(|n| u32::try_from(n).ok()) }
+        }
+        "gateway" => Fault::Gateway(status(502)),
+        "slow" => Fault::Slow(match (body["median"].as_f64(), body["until"].as_f64()) {
+            (Some(median), _) => {
+                Latency::LogNormal { median: duration(median)?, sigma: body["sigma"].as_f64().unwrap_or(1.0) }
+            }
+            (None, Some(until)) => Latency::Uniform(duration(number("seconds")?)?, duration(until)?),
+            (None, None) => Latency::Fixed(duration(number("seconds")?)?),
+        }),
+        "slow_body" => Fault::SlowBody(duration(number("seconds")?)?),
+        "cut_body" => Fault::CutBody,
+        "truncated_text" => Fault::TruncatedText,
+        "redirect" => Fault::Redirect(body["to"].as_str().unwrap_or("https://127.0.0.1:5443/MAAS/").to_owned()),
+        other => return Err(wrong(format!("no fault {other:?}"))),
+    };
+    let when = match (&body["times"], body["chance"].as_f64(), body["script"].as_str()) {
+        (_, Some(chance), _) => When::Chance(chance),
+        (_, _, Some(script)) => When::Script(script.to_owned()),
+        (Value::Number(_), ..) => When::Times(whole("times", 1)),
+        _ => When::Always,
+    };
+    let text = |key: &str| body[key].as_str().map(str::to_owned);
+    Ok(FaultRule { operation: text("operation"), machine: text("machine"), fault, when })
 }
 
 const BMCS: [(&str, Bmc); 6] = [

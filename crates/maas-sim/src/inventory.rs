@@ -57,6 +57,13 @@ impl Region {
             // Ids that start elsewhere than at 1 do so in a real region too.
             next_ids: BTreeMap::from([("pool", 0), ("domain", 0), ("interface", 2), ("fabric", 0), ("vlan", 5001)]),
             outage: None,
+            rules: Vec::new(),
+            // Not the generator of the rest: faults must not change names and ids.
+            fault_rng: fastrand::Rng::with_seed(config.seed ^ 0x00fa_0175),
+            skew: jiff::SignedDuration::ZERO,
+            costs: config.costs,
+            allocating_until: config.epoch,
+            shown_machines: std::cell::Cell::new(0),
             hold: Duration::ZERO,
             settings: BTreeMap::new(),
             signed_now: None,

@@ -61,14 +61,17 @@
 
 mod account;
 mod auth;
+mod body;
 mod catalogue;
 mod commission;
 mod config;
 pub mod control;
 mod controllers;
+mod cost;
 mod dns;
 mod dump;
 mod events;
+mod faults;
 mod filter;
 mod form;
 mod hands;
@@ -99,10 +102,13 @@ mod view;
 mod zones;
 
 pub use auth::FAKE_SECRET;
+pub use body::SimBody;
 pub use config::{
     ADMIN_KEY, Config, ConfigError, ConfigErrorKind, DiskSpec, Durations, ImageSpec, InterfaceSpec, LinkMode, LinkSpec,
     MachineSpec, PlaceSpec, RangeSpec, SubnetSpec, TagSpec, USER_KEY, UserSpec,
 };
+pub use cost::Costs;
+pub use faults::{Delivery, Fault, FaultRule, Latency, When};
 pub use knobs::{KnobError, KnobErrorKind, MachineState};
 pub use nameserver::serve_dns;
 pub use region::{Happening, Held, Outage, Region, RequestRecord};

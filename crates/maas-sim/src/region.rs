@@ -10,6 +10,8 @@ use jiff::Timestamp;
 
 use crate::Status;
 use crate::config::Durations;
+use crate::cost::Costs;
+use crate::faults::ActiveRule;
 use crate::reply::Reply;
 use crate::shelf::Shelves;
 use crate::state::{
@@ -139,6 +141,15 @@ pub struct Region {
     pub(crate) next_ids: BTreeMap<&'static str, u64>,
 
     pub(crate) outage: Option<Outage>,
+    pub(crate) rules: Vec<ActiveRule>,
+    pub(crate) fault_rng: fastrand::Rng,
+    /// How far the region's clock is ahead of its callers', for signatures.
+    pub(crate) skew: jiff::SignedDuration,
+    pub(crate) costs: Costs,
+    /// Until when allocations stand in line.
+    pub(crate) allocating_until: Timestamp,
+    /// How many machines the present answer shows.
+    pub(crate) shown_machines: std::cell::Cell<usize>,
     /// How long the present request is held back by a BMC.
     pub(crate) hold: Duration,
     /// Settings of `maas/?op=set_config` that differ from what they are at first.
@@ -170,27 +181,33 @@ impl Region {
         if reply.status() == 501 {
             *self.unsimulated.entry(operation.clone()).or_default() += 1;
         }
-        let count = self.counters.entry(operation.clone()).or_default();
-        *count += 1;
-        let number = self.next_id("request");
-        tracing::trace!(operation, status = reply.status(), "answered");
-        self.log.push_back(RequestRecord {
-            number,
-            at: self.now,
-            method: parts.method.to_string(),
-            path,
-            operation,
-            status: reply.status(),
-        });
-        if self.log.len() > LOG_LIMIT {
-            self.log.pop_front();
-        }
+        let machines = self.shown_machines.take();
+        self.charge(now, &operation, machines);
+        let status = reply.status();
+        self.log_request(&parts.method, path, operation, status);
         let mut response = reply.into_response(Some("36763f1444f05f8c565d0292aabefcaa9ece4369"));
         let hold = std::mem::take(&mut self.hold);
         if !hold.is_zero() {
             response.extensions_mut().insert(Held(hold));
         }
         response
+    }
+
+    /// Counts and logs a request that was answered before it came to any handler.
+    pub(crate) fn count(&mut self, request: &Request<Bytes>, operation: String, status: u16) {
+        let uri = request.uri();
+        let path = uri.path_and_query().map_or_else(|| uri.path().to_owned(), ToString::to_string);
+        self.log_request(request.method(), path, operation, status);
+    }
+
+    fn log_request(&mut self, method: &http::Method, path: String, operation: String, status: u16) {
+        *self.counters.entry(operation.clone()).or_default() += 1;
+        let number = self.next_id("request");
+        tracing::trace!(operation, status, "answered");
+        self.log.push_back(RequestRecord { number, at: self.now, method: method.to_string(), path, operation, status });
+        if self.log.len() > LOG_LIMIT {
+            self.log.pop_front();
+        }
     }
 
     /// Lets everything happen that is due by `now`; answers when the next thing is due.
@@ -211,6 +228,7 @@ impl Region {
                 Due::Step { machine, epoch, step } => self.step(machine, epoch, step),
                 Due::PowerPoll { machine } => self.power_poll(machine),
                 Due::Publish => self.publish(),
+                Due::Outage(outage) => self.outage = outage,
             }
         }
         self.now = self.now.max(now);

@@ -32,6 +32,25 @@ pub(crate) struct Call {
 /// What the web server says outside of the API.
 const NOWHERE: &str = "\n<html>\n  <head><title>404 - No Such Resource</title></head>\n  <body>\n    <h1>No Such Resource</h1>\n    <p>Sorry. No luck finding that resource.</p>\n  </body>\n</html>\n";
 
+/// The name that a request is counted under, and the first key in its path, without more ado.
+pub(crate) fn named(request: &http::Request<Bytes>) -> (String, String) {
+    let (method, uri) = (request.method(), request.uri());
+    let query = Params::urlencoded(uri.query().unwrap_or("").as_bytes());
+    let path = uri.path().strip_prefix("/MAAS/api/2.0/").unwrap_or("");
+    let segments: Vec<String> = path
+        .split('/')
+        .filter(|s| !s.is_empty())
+        .map(|s| percent_decode_str(s).decode_utf8_lossy().into_owned())
+        .collect();
+    match catalogue::find(&segments) {
+        Some((resource, keys)) => {
+            let op = query.last("op").filter(|op| !op.is_empty()).map(|op| format!(" {op}")).unwrap_or_default();
+            (format!("{method} {}{op}", resource.name), keys.into_iter().next().unwrap_or_default())
+        }
+        None => (format!("{method} {}", uri.path()), String::new()),
+    }
+}
+
 /// The name to count under, and the call or the answer that routing and sign-in already give.
 pub(crate) fn route(region: &mut Region, parts: &Parts, body: &Bytes) -> (String, Result<Call, Reply>) {
     let query = Params::urlencoded(parts.uri.query().unwrap_or("").as_bytes());

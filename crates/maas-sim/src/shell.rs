@@ -5,18 +5,21 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Limited};
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use crate::body::SimBody;
 use crate::control;
-use crate::region::{Happening, Held, Outage, Region};
+use crate::faults::Delivery;
+use crate::region::{Happening, Outage, Region};
 
 /// The clock of a shell: real, scaled or virtual time.
 pub type ClockFn = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -27,6 +30,9 @@ pub enum ShellError {
     /// The region is down and refuses connections ([`Outage::Refuse`]).
     #[error("connection refused: the simulated region is down")]
     Refused,
+    /// The connection broke: a [`Fault`](crate::Fault) that drops it.
+    #[error("connection reset by the simulated region")]
+    Dropped,
     /// The request body could not be read.
     #[error("request body: {0}")]
     Body(String),
@@ -37,6 +43,8 @@ pub enum ShellError {
 pub enum ShellErrorKind {
     /// As a connection that is not accepted.
     Refused,
+    /// As a connection that broke before an answer, or in the middle of it.
+    Dropped,
     /// As a connection that broke while sending.
     Body,
 }
@@ -47,6 +55,7 @@ impl ShellError {
     pub fn kind(&self) -> ShellErrorKind {
         match self {
             ShellError::Refused => ShellErrorKind::Refused,
+            ShellError::Dropped => ShellErrorKind::Dropped,
             ShellError::Body(_) => ShellErrorKind::Body,
         }
     }
@@ -128,21 +137,34 @@ impl SharedRegion {
         self.changed.notified().await;
     }
 
-    /// Answers one request at the clock's time.
+    /// Answers one request at the clock's time, without any delay that a fault or a BMC would bring.
     ///
     /// # Errors
     /// [`ShellError::Refused`] while the region refuses connections; control endpoints still work then.
+    /// [`ShellError::Dropped`] by a fault that breaks the connection.
     pub fn answer(&self, request: Request<Bytes>) -> Result<Response<Bytes>, ShellError> {
+        match self.deliver(request)? {
+            Delivery::Answer { response, cut: false, .. } => Ok(response),
+            Delivery::Answer { .. } | Delivery::Dropped => Err(ShellError::Dropped),
+        }
+    }
+
+    /// Answers one request at the clock's time and says how the answer is to arrive, with the faults that were asked for.
+    ///
+    /// # Errors
+    /// [`ShellError::Refused`] while the region refuses connections; control endpoints still work then.
+    pub fn deliver(&self, request: Request<Bytes>) -> Result<Delivery, ShellError> {
         let control = request.uri().path().starts_with(control::PREFIX);
         let signed_now = self.callers.as_ref().map(|clock| clock());
         self.with(|region, now| {
             region.signed_now = signed_now;
             if control {
-                return Ok(control::handle(region, now, &request));
+                let response = control::handle(region, now, &request);
+                return Ok(Delivery::Answer { response, hold: Duration::ZERO, pause: None, cut: false });
             }
             match region.outage {
                 Some(Outage::Refuse) => Err(ShellError::Refused),
-                _ => Ok(region.handle(now, request)),
+                _ => Ok(region.deliver(now, request)),
             }
         })
     }
@@ -161,7 +183,7 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    type Response = Response<Full<Bytes>>;
+    type Response = Response<SimBody>;
     type Error = ShellError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
@@ -175,11 +197,15 @@ where
             let (parts, body) = request.into_parts();
             let body =
                 Limited::new(body, BODY_LIMIT).collect().await.map_err(|e| ShellError::Body(e.to_string()))?.to_bytes();
-            let response = shared.answer(Request::from_parts(parts, body))?;
-            if let Some(Held(time)) = response.extensions().get() {
-                tokio::time::sleep(*time).await;
+            match shared.deliver(Request::from_parts(parts, body))? {
+                Delivery::Dropped => Err(ShellError::Dropped),
+                Delivery::Answer { response, hold, pause, cut } => {
+                    if !hold.is_zero() {
+                        tokio::time::sleep(hold).await;
+                    }
+                    Ok(response.map(|bytes| SimBody::new(bytes, pause, cut)))
+                }
             }
-            Ok(response.map(Full::new))
         })
     }
 }

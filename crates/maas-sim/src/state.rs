@@ -525,6 +525,8 @@ pub(crate) enum Due {
     PowerPoll { machine: u64 },
     /// Name servers take over the changed names.
     Publish,
+    /// The region goes down or comes up.
+    Outage(Option<crate::Outage>),
 }
 
 /// Steps of machine timelines.
@@ -549,4 +551,18 @@ pub(crate) enum Step {
     EraseBoot,
     Erased,
     ReleaseWatchdog,
+}
+
+impl Step {
+    /// Watchdogs are in the database, and BMCs and machines know nothing of the region; what it drives itself is lost.
+    pub(crate) fn survives_restart(self) -> bool {
+        matches!(
+            self,
+            Self::DeployWatchdog
+                | Self::ReleaseWatchdog
+                | Self::SwitchedOn
+                | Self::SwitchedOff
+                | Self::AddressesAccepted
+        )
+    }
 }

@@ -168,6 +168,7 @@ impl Region {
 
     /// A machine with every field of 3.7.3. `agent_name` is never among them.
     pub(crate) fn machine_json(&self, m: &Machine) -> Value {
+        self.shown_machines.set(self.shown_machines.get() + 1);
         let mut out = Map::new();
         let mut add = |part: Value| {
             if let Value::Object(part) = part {

@@ -14,3 +14,4 @@ mod replay;
 mod results;
 mod shells;
 mod stories;
+mod wire;
