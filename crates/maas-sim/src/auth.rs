@@ -56,6 +56,9 @@ impl Region {
             return refused(format!("'Invalid access token: {token_key}'"));
         }
         let Ok(given) = stamp.parse::<i64>() else {
+            if self.is_at_least(3, 8) {
+                return SignIn::Refused(Reply::text(400, "Invalid timestamp."));
+            }
             return SignIn::Refused(Reply::text(500, format!("invalid literal for int() with base 10: '{stamp}'")));
         };
         let now = self.signed_now.unwrap_or(self.now);

@@ -132,9 +132,14 @@ impl Region {
         let user = call.caller.user.clone();
         self.event(id, Level::Debug, "User starting node testing", said, Some(&user));
         self.begin_run(id, RunKind::Testing, &[DEFAULT_TEST], ScriptStatus::Pending);
+        // Up to 3.7 there is one place for user data, and the test's own takes it.
+        let one_store = !self.is_at_least(3, 8);
         if let Some(m) = self.machine_mut(id) {
             m.epoch += 1;
             m.before = status;
+            if one_store {
+                m.user_data = None;
+            }
             m.owner.get_or_insert(user);
         }
         self.event(id, Level::Info, "Testing", "", None);
@@ -219,10 +224,14 @@ impl Region {
         let said = by(call, &call.form.data);
         let user = call.caller.user.clone();
         self.event(id, Level::Debug, "User starting rescue mode", said, Some(&user));
+        let one_store = !self.is_at_least(3, 8);
         if let Some(m) = self.machine_mut(id) {
             m.epoch += 1;
             if status != Status::FailedEnteringRescueMode {
                 m.before = status;
+            }
+            if one_store {
+                m.user_data = None;
             }
             m.owner = Some(user);
         }

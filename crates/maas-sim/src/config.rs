@@ -44,7 +44,10 @@ impl ConfigError {
 pub struct Config {
     /// Seed of everything that is random (system ids, generated names).
     pub seed: u64,
-    /// Version that `version/` shows; 3.7.3 is what the simulator models.
+    /// Version that `version/` shows; 3.7.3 is what the simulator models. What clients notice of others goes with it:
+    /// fields that came later are missing, `reservedips/` is there from 3.6 on, as are version numbers for `distro_series`;
+    /// DNS addresses go with their resource as that version did it; up to 3.8 allocate composes on VM hosts, and testing and
+    /// rescue mode forget user data; from 3.8 on answers carry a trace id; from 4.0 on all of VM hosts answers 410.
     pub version: String,
     /// Creation time of the initial inventory.
     #[serde(deserialize_with = "parsed")]
@@ -61,6 +64,8 @@ pub struct Config {
     pub tags: Vec<TagSpec>,
     /// DNS domains; the first is the default domain. `maas` when empty.
     pub domains: Vec<String>,
+    /// Hosts that allocate composes machines on, in regions up to 3.8, when no machine fits.
+    pub vm_hosts: Vec<crate::VmHostSpec>,
     /// Subnets; machines take AUTO addresses from the first.
     pub subnets: Vec<SubnetSpec>,
     /// Boot images.
@@ -508,6 +513,7 @@ impl Default for Config {
             pools: Vec::new(),
             tags: Vec::new(),
             domains: vec!["maas".to_owned()],
+            vm_hosts: Vec::new(),
             subnets: vec![Block::LAB.subnet()],
             images: default_images(),
             durations: Durations::default(),

@@ -106,6 +106,16 @@ impl Constraints {
         self.lists.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_slice())
     }
 
+    /// Sizes of the disks that are asked for.
+    pub(crate) fn disks(&self) -> Vec<u64> {
+        self.storage.iter().map(|item| item.bytes).collect()
+    }
+
+    /// Labels of the disks that are asked for.
+    pub(crate) fn disk_labels(&self) -> Vec<Option<String>> {
+        self.storage.iter().map(|item| item.label.clone()).collect()
+    }
+
     /// The second half of a 409's text: `key=value …`.
     pub(crate) fn describe(&self) -> String {
         let mut keys: Vec<&(String, Vec<String>)> = self.lists.iter().collect();
@@ -166,7 +176,9 @@ impl Region {
                 continue;
             }
             let own = if purpose == Use::Allocate { ALLOCATE_ONLY } else { LIST_ONLY };
-            if !SHARED.contains(&key) && !own.contains(&key) {
+            // VM hosts are gone from 4.0 on, and their constraints.
+            let gone = key.trim_start_matches("not_").starts_with("pod") && self.is_at_least(4, 0);
+            if gone || (!SHARED.contains(&key) && !own.contains(&key)) {
                 errors.add(key, "No such constraint.");
                 continue;
             }
@@ -320,6 +332,7 @@ impl Region {
         let wanted_subnets = || values.iter().filter_map(|v| self.subnet_spec(v));
         let vlans = || m.interfaces.iter().filter_map(|i| i.vlan);
         let fabrics = || vlans().filter_map(|id| self.fabrics.get(&self.vlans.get(&id)?.fabric));
+        let host = || self.vm_hosts.iter().find(|h| Some(h.id) == m.pod);
         let target = if m.ephemeral { "memory" } else { "disk" };
         match key {
             "name" => values
@@ -366,8 +379,12 @@ impl Region {
             "not_fabric_classes" => !fabrics().any(|f| f.class.as_deref().is_some_and(any)),
             "vlans" => vlans().any(|id| values.iter().any(|v| self.is_vlan(id, v))),
             "not_vlans" => !vlans().any(|id| values.iter().any(|v| self.is_vlan(id, v))),
-            // There are no VM hosts and PCI devices, so nothing has one.
-            "pod" | "pod_type" | "devices" => false,
+            "pod" => host().is_some_and(|h| any(&h.spec.name)),
+            "not_pod" => !host().is_some_and(|h| any(&h.spec.name)),
+            "pod_type" => host().is_some_and(|h| any(&h.spec.kind)),
+            "not_pod_type" => !host().is_some_and(|h| any(&h.spec.kind)),
+            // There are no PCI devices, so nothing has one.
+            "devices" => false,
             // storage and interfaces are matched as a whole; the `not_` forms of what is not there hold.
             _ => true,
         }

@@ -9,8 +9,8 @@ pub(crate) type InterfaceItem = (String, Vec<(String, String)>);
 /// One disk that is asked for.
 #[derive(Debug)]
 pub(crate) struct StorageItem {
-    label: Option<String>,
-    bytes: u64,
+    pub(crate) label: Option<String>,
+    pub(crate) bytes: u64,
     tags: Vec<String>,
 }
 

@@ -44,8 +44,10 @@ impl Region {
         let wanted = post.last("distro_series").unwrap_or("");
         let series_of = |i: &Image| i.release.split_once('/').map(|(_, s)| s.to_owned()).unwrap_or_default();
         let os_of = |i: &Image| i.release.split('/').next().unwrap_or("").to_owned();
-        let alias =
-            |i: &Image| i.alias.as_deref().is_some_and(|a| a == wanted || format!("{}/{a}", os_of(i)) == wanted);
+        let alias = |i: &Image| {
+            self.is_at_least(3, 6)
+                && i.alias.as_deref().is_some_and(|a| a == wanted || format!("{}/{a}", os_of(i)) == wanted)
+        };
         let is = |i: &&Image| match wanted {
             "" => !i.uploaded,
             _ => i.release == wanted || series_of(i) == wanted || alias(i) || os_of(i) == wanted,

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::Status;
+use crate::compose::VmHost;
 use crate::config::{
     Config, DiskSpec, ImageSpec, InterfaceSpec, LinkMode, LinkSpec, MachineSpec, RangeSpec, SubnetSpec,
 };
@@ -47,6 +48,7 @@ impl Region {
             ips: BTreeMap::new(),
             by_ip: BTreeMap::new(),
             dns: BTreeMap::new(),
+            vm_hosts: Vec::new(),
             records: BTreeMap::new(),
             shelves: BTreeMap::new(),
             dns_dirty: BTreeSet::new(),
@@ -107,6 +109,10 @@ impl Region {
         }
         for spec in config.machines {
             region.insert_machine(spec);
+        }
+        for spec in config.vm_hosts {
+            let id = region.next_id("vm-host");
+            region.vm_hosts.push(VmHost { id, spec });
         }
         region.stock_shelves();
         // The first zone files are there before anybody asks.
@@ -259,6 +265,9 @@ impl Region {
             previous: Status::Ready,
             before: Status::New,
             acquired,
+            pod: None,
+            virtual_id: None,
+            dynamic: false,
             known: true,
             numa: (spec.cpu_count, spec.memory),
             owner: spec.owner,

@@ -64,6 +64,7 @@ mod auth;
 mod body;
 mod catalogue;
 mod commission;
+mod compose;
 mod config;
 pub mod control;
 mod controllers;
@@ -103,6 +104,7 @@ mod zones;
 
 pub use auth::FAKE_SECRET;
 pub use body::SimBody;
+pub use compose::VmHostSpec;
 pub use config::{
     ADMIN_KEY, Config, ConfigError, ConfigErrorKind, DiskSpec, Durations, ImageSpec, InterfaceSpec, LinkMode, LinkSpec,
     MachineSpec, PlaceSpec, RangeSpec, SubnetSpec, TagSpec, USER_KEY, UserSpec,

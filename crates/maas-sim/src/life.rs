@@ -88,6 +88,9 @@ impl Region {
             ));
         }
         if post.string_bool("install_kvm")? || post.string_bool("register_vmhost")? {
+            if self.is_at_least(4, 0) {
+                return Err(Reply::text(400, "Deploying a machine as a VM host is not supported anymore."));
+            }
             call.admin_or(Reply::text(403, "Only administratros can deploy VM hosts"))?;
             return Err(Reply::text(501, "Not simulated: POST machine deploy install_kvm"));
         }
@@ -183,7 +186,12 @@ impl Region {
         } else {
             let text = by(call, data);
             self.event(id, Level::Debug, "User releasing node", text, Some(&call.caller.user));
+            // A composed machine may be gone by the time it is released: its last state is the answer.
+            let last = self.machines.get(&id).filter(|m| m.dynamic).map(|m| Reply::json(&self.machine_json(m)));
             self.start_release(id)?;
+            if let (Some(last), None) = (last, self.machines.get(&id)) {
+                return Ok(last);
+            }
         }
         self.shown(id)
     }
@@ -259,6 +267,10 @@ impl Region {
         // What was never commissioned is New again.
         let known = self.machines.get(&id).is_some_and(|m| m.runs.iter().any(|r| r.kind == RunKind::Commissioning));
         self.set_machine_status(id, if known { Status::Ready } else { Status::New });
+        // What allocate composed is decomposed.
+        if self.machines.get(&id).is_some_and(|m| m.dynamic) {
+            self.drop_machine(id);
+        }
     }
 
     /// Says that what was deployed is lost, if there was something.

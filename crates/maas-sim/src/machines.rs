@@ -143,7 +143,9 @@ impl Region {
                 best = Some((m.cost(), m.id, matched));
             }
         }
-        let Some((_, id, matched)) = best else {
+        let found = best.map(|(_, id, matched)| (id, matched));
+        let composed = if found.is_none() && !dry_run { self.compose(&constraints, call) } else { None };
+        let Some((id, matched)) = found.or(composed) else {
             return Err(Reply::text(
                 409,
                 match constraints.get("system_id") {

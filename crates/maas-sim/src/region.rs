@@ -9,6 +9,7 @@ use http::{Request, Response};
 use jiff::Timestamp;
 
 use crate::Status;
+use crate::compose::VmHost;
 use crate::config::Durations;
 use crate::cost::Costs;
 use crate::faults::ActiveRule;
@@ -130,6 +131,7 @@ pub struct Region {
     pub(crate) ips: BTreeMap<u64, IpRow>,
     pub(crate) by_ip: BTreeMap<IpAddr, u64>,
     pub(crate) dns: BTreeMap<u64, DnsResource>,
+    pub(crate) vm_hosts: Vec<VmHost>,
     pub(crate) records: BTreeMap<u64, DnsRecord>,
     pub(crate) shelves: Shelves,
     pub(crate) dns_dirty: BTreeSet<String>,
@@ -186,6 +188,15 @@ impl Region {
         let status = reply.status();
         self.log_request(&parts.method, path, operation, status);
         let mut response = reply.into_response(Some("36763f1444f05f8c565d0292aabefcaa9ece4369"));
+        // Later ones echo the caller's trace id, or make one.
+        if self.is_at_least(3, 8) {
+            let given = parts.headers.get("maas-trace-id").cloned();
+            let made =
+                || http::HeaderValue::from_str(&format!("{:032x}", self.log.back().map_or(0, |r| r.number))).ok();
+            if let Some(id) = given.or_else(made) {
+                response.headers_mut().insert("maas-trace-id", id);
+            }
+        }
         let hold = std::mem::take(&mut self.hold);
         if !hold.is_zero() {
             response.extensions_mut().insert(Held(hold));

@@ -88,6 +88,9 @@ pub(crate) fn route(region: &mut Region, parts: &Parts, body: &Bytes) -> (String
         return unrouted(unknown());
     }
     let name = resource.name;
+    if !exists_in(region, name) {
+        return unrouted(unknown());
+    }
     let op = path_op.unwrap_or_else(|| query.last("op").unwrap_or("").to_owned());
     let operation = if op.is_empty() { format!("{method} {name}") } else { format!("{method} {name} {op}") };
 
@@ -106,6 +109,13 @@ pub(crate) fn route(region: &mut Region, parts: &Parts, body: &Bytes) -> (String
             }
             SignIn::Anonymous => return Err(Reply::plain(401, "Forbidden")),
         };
+        if matches!(
+            name,
+            "vm-hosts" | "vm-host" | "virtual-machines" | "virtual-machine" | "vm-clusters" | "vm-cluster"
+        ) && region.is_at_least(4, 0)
+        {
+            return Err(Reply::text(410, "VM hosts have been removed from MAAS."));
+        }
         let all = || resource.does.iter().chain(resource.lacks);
         if !all().any(|(m, _)| *m == method.as_str()) {
             let allowed: Vec<&str> =
@@ -141,6 +151,14 @@ pub(crate) fn route(region: &mut Region, parts: &Parts, body: &Bytes) -> (String
         })
     })();
     (operation, call)
+}
+
+/// Resources that came with a version.
+fn exists_in(region: &Region, name: &str) -> bool {
+    match name {
+        "reservedips" | "reservedip" => region.is_at_least(3, 6),
+        _ => true,
+    }
 }
 
 fn not_simulated(operation: &str) -> Reply {

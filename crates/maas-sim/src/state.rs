@@ -406,6 +406,10 @@ pub(crate) struct Machine {
     pub(crate) before: Status,
     /// File systems were copied for what is deployed.
     pub(crate) acquired: bool,
+    /// The VM host that it was composed on, its number there; released, it is gone.
+    pub(crate) pod: Option<u64>,
+    pub(crate) virtual_id: Option<u64>,
+    pub(crate) dynamic: bool,
     /// Its hardware was looked at.
     pub(crate) known: bool,
     /// Cores and memory as they were found.

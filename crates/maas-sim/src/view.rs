@@ -175,6 +175,9 @@ impl Region {
                 out.extend(part);
             }
         };
+        let host = self.vm_hosts.iter().find(|h| Some(h.id) == m.pod);
+        let pod =
+            host.map(|h| json!({"id": h.id, "name": h.spec.name, "resource_uri": format!("{API}/pods/{}/", h.id)}));
         let run = |kind: RunKind| m.runs.iter().rev().find(|r| r.kind == kind);
         let commissioning = run(RunKind::Commissioning).and_then(|r| r.status());
         let zone = self.zones.get(&m.zone).map(|z| zone(m.zone, z));
@@ -190,7 +193,7 @@ impl Region {
         };
         add(json!({
             "system_id": m.system_id, "hostname": m.hostname, "fqdn": self.fqdn(m), "domain": domain, "description": m.description, "hardware_uuid": m.known.then(|| uuid(m.id, 0)),
-            "resource_uri": format!("{API}/machines/{}/", m.system_id), "node_type": 0, "node_type_name": "Machine", "parent": null, "pod": null, "virtualmachine_id": null,
+            "resource_uri": format!("{API}/machines/{}/", m.system_id), "node_type": 0, "node_type_name": "Machine", "parent": null, "pod": pod, "virtualmachine_id": m.virtual_id,
             "is_dpu": false, "owner": m.owner, "owner_data": m.owner_data, "workload_annotations": m.owner_data, "locked": m.locked, "status": m.status.code(),
             "status_name": m.status.name(), "status_message": m.status_message, "status_action": m.status_action, "error_description": m.error_description,
             "netboot": m.netboot,
@@ -228,6 +231,18 @@ impl Region {
         for (test, status) in kinds {
             out.insert(format!("{test}_status"), json!(status.map_or(-1, |s| i64::from(s as u8))));
             out.insert(format!("{test}_status_name"), json!(status.map_or("Unknown", ScriptStatus::name)));
+        }
+        // Fields that came or went with a version.
+        for (field, from, until) in [
+            ("error_description", (3, 5), (99, 0)),
+            ("enable_kernel_crash_dump", (3, 6), (99, 0)),
+            ("is_dpu", (3, 7), (99, 0)),
+            ("pod", (0, 0), (4, 0)),
+            ("virtualmachine_id", (0, 0), (4, 0)),
+        ] {
+            if !self.is_at_least(from.0, from.1) || self.is_at_least(until.0, until.1) {
+                out.remove(field);
+            }
         }
         Value::Object(out)
     }

@@ -14,4 +14,5 @@ mod replay;
 mod results;
 mod shells;
 mod stories;
+mod versions;
 mod wire;
