@@ -225,8 +225,13 @@ fn the_addresses_of_the_chosen_subnet_go_into_the_name_one_of_each_version() {
         let plain = |spec: SubnetSpec| SubnetSpec { gateway: None, dynamic: None, reserved: None, ..spec };
         let more = [plain(subnet("api", "10.77.0.0/24")), plain(subnet("api6", "fd77::/64"))];
         let link = |subnet: &str| LinkSpec { mode: LinkMode::Auto, subnet: Some(subnet.to_owned()), ip: None };
-        let interface =
-            |name: &str, links| InterfaceSpec { name: name.to_owned(), mac: None, observed_ip: None, links };
+        let interface = |name: &str, links| InterfaceSpec {
+            name: name.to_owned(),
+            mac: None,
+            observed_ip: None,
+            tags: Vec::new(),
+            links,
+        };
         for machine in &mut config.maas.machines {
             let spec = MachineSpec::named(machine.hostname.clone());
             *machine = MachineSpec {
