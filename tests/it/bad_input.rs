@@ -29,6 +29,7 @@ fn says(message: &str, words: &[&str]) {
     }
 }
 
+/// W-40, W-41
 #[test]
 fn a_wrong_api_key_is_named_and_the_right_one_is_picked_up() {
     paused(async {
@@ -67,6 +68,7 @@ fn missing_credentials_and_an_unfilled_placeholder_are_named() {
     });
 }
 
+/// W-27
 #[test]
 fn a_key_without_administrator_rights_is_named_until_it_has_them() {
     paused(async {
@@ -136,6 +138,7 @@ fn an_unknown_dns_domain_is_named_with_those_that_exist_and_found_once_it_is_mad
     });
 }
 
+/// W-55
 #[test]
 fn a_request_that_no_machine_matches_names_what_was_asked() {
     in_lab(7, async |hand| {
@@ -156,6 +159,7 @@ fn a_request_that_no_machine_matches_names_what_was_asked() {
     });
 }
 
+/// W-55
 #[test]
 fn a_malformed_provider_id_is_refused_with_field_and_fix() {
     in_lab(7, async |hand| {
@@ -178,6 +182,7 @@ fn a_malformed_provider_id_is_refused_with_field_and_fix() {
     });
 }
 
+/// W-55
 #[test]
 fn an_image_edited_in_place_is_pointed_out_and_forgotten_when_it_is_put_back() {
     in_lab(7, async |hand| {

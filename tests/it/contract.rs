@@ -33,6 +33,7 @@ pub(crate) fn maas_writes(hand: &Hand<'_>) -> BTreeMap<String, u64> {
     all.into_iter().filter(|(operation, _)| !operation.starts_with("GET ")).collect()
 }
 
+/// W-52
 #[test]
 fn templates_publish_the_least_that_maas_has_and_keep_to_it_while_machines_are_taken() {
     in_lab(7, async |hand| {
@@ -75,6 +76,7 @@ async fn all_paused(hand: &Hand<'_>, status: &str) {
     .await;
 }
 
+/// W-50
 #[test]
 fn a_paused_cluster_stands_still_even_for_a_deletion_and_goes_on_by_itself() {
     in_lab(7, async |hand| {
@@ -159,6 +161,7 @@ fn a_pause_during_an_allocate_records_the_machine_lets_the_object_move_within_a_
     });
 }
 
+/// W-56
 #[test]
 fn an_externally_managed_cluster_is_never_written_and_its_machines_live_and_go_without_us_keeping_its_name() {
     in_lab(7, async |hand| {
@@ -197,6 +200,7 @@ fn an_externally_managed_cluster_is_never_written_and_its_machines_live_and_go_w
     });
 }
 
+/// W-56
 #[test]
 fn ready_and_paused_stand_on_every_object_from_first_to_last_as_metav1_conditions_of_this_generation() {
     in_lab(7, async |hand| {

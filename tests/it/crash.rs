@@ -24,6 +24,7 @@ fn crash_at(number: u64, after: bool) {
     });
 }
 
+/// W-08
 #[test]
 fn a_crash_at_any_call_of_the_seed_scenario_converges() {
     let writes = calls();

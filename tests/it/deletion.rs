@@ -188,6 +188,7 @@ async fn check(hand: &Hand<'_>, cases: &BTreeMap<String, (&str, &str, String)>, 
     assert!(hand.foreign_is_untouched());
 }
 
+/// W-07
 #[test]
 fn machines_in_every_kind_of_trouble_are_deleted_and_released_or_say_what_they_wait_for() {
     deleted(&[]);

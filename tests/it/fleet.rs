@@ -105,6 +105,7 @@ async fn fleet(play: &Play, clusters: usize, machines: usize) {
     sandbox.maas.tick();
 }
 
+/// W-34
 #[test]
 fn a_fleet_at_rest_costs_maas_less_than_a_request_in_three_seconds_and_no_write() {
     // CAPMAAS_FLEET=1000 is the size that the limit is for; what is asked does not grow with the machines, but with the clusters.

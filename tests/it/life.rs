@@ -5,6 +5,7 @@ use std::time::Duration;
 use capmaas_tests::{Play, condition, in_lab, paused, seed_scenario};
 use serde_json::json;
 
+/// W-23
 #[test]
 fn the_seed_comes_up_scales_and_goes_and_leaves_nothing() {
     paused(async {
@@ -13,6 +14,7 @@ fn the_seed_comes_up_scales_and_goes_and_leaves_nothing() {
     });
 }
 
+/// W-15
 #[test]
 fn a_settled_cluster_writes_nothing_for_ten_minutes() {
     in_lab(7, async |hand| {
@@ -27,6 +29,7 @@ fn a_settled_cluster_writes_nothing_for_ten_minutes() {
     });
 }
 
+/// W-32
 #[test]
 fn when_the_pool_is_empty_the_condition_says_so_and_a_freed_machine_is_taken_at_once() {
     in_lab(3, async |hand| {
@@ -108,6 +111,7 @@ fn a_pulled_power_cord_is_shown_and_nothing_is_done_about_it() {
     });
 }
 
+/// W-06
 #[test]
 fn a_failed_deployment_is_released_and_another_machine_is_chosen() {
     in_lab(7, async |hand| {

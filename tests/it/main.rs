@@ -8,6 +8,7 @@ mod conformance;
 mod contract;
 mod cost;
 mod crash;
+mod defects;
 mod deletion;
 mod determinism;
 mod faults;

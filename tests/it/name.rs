@@ -34,20 +34,25 @@ fn resolve(play: &Play, host: &str) -> BTreeSet<IpAddr> {
     play.sandbox.maas.with(|r, now| r.resolve(now, host)).into_iter().collect()
 }
 
-/// From the first address on, looks every second whether the name has one while some machine of ours answers; never ends.
+/// From the first address on, looks every second whether the name has one while some machine of ours answers, and whether who joins
+/// it answers; never ends.
 async fn watch(hand: &Hand<'_>) {
     let host = endpoint(hand).await;
     let play = hand.play;
     while resolve(play, &host).is_empty() {
         play.sandbox.clock.sleep(Duration::from_secs(1)).await;
     }
+    let mut before = resolve(play, &host);
     loop {
         let (named, alive) = (resolve(play, &host), healthy(play, &addresses(hand)));
+        let joined: BTreeSet<_> = named.difference(&before).copied().collect();
+        assert!(joined.is_subset(&alive), "{joined:?} joined {host}, but only {alive:?} answer");
         assert!(
             !named.is_empty() || alive.is_empty(),
             "{host} is empty at {} though {alive:?} answer",
             play.sandbox.clock.now()
         );
+        before = named;
         play.sandbox.clock.sleep(Duration::from_secs(1)).await;
     }
 }
@@ -124,6 +129,7 @@ async fn power_on(hand: &Hand<'_>, machine: &str) {
     maas_client::Machines::power_on(&maas.machines(), &id.parse().unwrap(), None).await.unwrap();
 }
 
+/// W-21
 #[test]
 fn when_one_after_another_dies_the_last_address_stays_and_the_set_too_when_nobody_answers() {
     with_three(async |hand, host| {
@@ -141,6 +147,7 @@ fn when_one_after_another_dies_the_last_address_stays_and_the_set_too_when_nobod
     });
 }
 
+/// W-20
 #[test]
 fn a_rolled_control_plane_keeps_its_name_all_the_time_and_ends_with_the_new_members() {
     with_three(async |hand, host| {
@@ -167,6 +174,38 @@ fn a_rolled_control_plane_keeps_its_name_all_the_time_and_ends_with_the_new_memb
     });
 }
 
+/// W-10
+#[test]
+fn a_deleted_member_leaves_the_name_first_and_its_machine_is_back_two_minutes_later() {
+    with_three(async |hand, host| {
+        let machine = hand.list("MaasMachine").await.into_iter().find(|m| name(m).contains("-cp-")).unwrap();
+        let id = text(&machine["spec"]["systemID"]);
+        let state = || hand.play.sandbox.maas.with(|r, _| r.machine(&id)).unwrap();
+        let address = state().addresses[0];
+        hand.delete("Machine", &name(&machine)).await;
+        let mut left = None;
+        for second in 0..120 {
+            if !resolve(hand.play, &host).contains(&address) {
+                left.get_or_insert(second);
+            }
+            if state().status != maas_sim::Status::Deployed {
+                // Ten seconds after the write, which name servers follow after three.
+                assert!(
+                    left.is_some_and(|left| left + 7 <= second),
+                    "out of the name after {left:?} s, released after {second} s"
+                );
+            }
+            if state().owner.is_none() {
+                println!("out of the name after {left:?} s, back in the pool after {second} s");
+                return;
+            }
+            hand.play.sandbox.clock.sleep(Duration::from_secs(1)).await;
+        }
+        panic!("it is still {:?}, out of the name after {left:?} s", state().status);
+    });
+}
+
+/// W-22
 #[test]
 fn three_members_that_do_not_change_cost_no_write_in_ten_minutes() {
     with_three(async |hand, _| {

@@ -42,6 +42,7 @@ async fn waits(hand: &Hand<'_>, machines: usize) -> Vec<Duration> {
     waits.into_values().map(|wait| wait.unsigned_abs()).collect()
 }
 
+/// W-38
 #[test]
 fn a_deployed_machine_is_provisioned_one_poll_and_a_second_later_at_the_latest() {
     paused(async {
@@ -71,6 +72,7 @@ fn a_deployed_machine_is_provisioned_one_poll_and_a_second_later_at_the_latest()
     });
 }
 
+/// W-35
 #[test]
 fn a_lost_power_is_told_within_a_minute_of_maas_knowing_it() {
     paused(async {

@@ -207,6 +207,7 @@ fn live(title: &'static str, provisioned: bool, deleted: bool) -> usize {
     })
 }
 
+/// W-01
 #[test]
 fn every_row_of_the_machine_table_happens_against_maas_and_nothing_else_does() {
     let rows: usize = std::thread::scope(|scope| {

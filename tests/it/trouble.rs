@@ -53,6 +53,7 @@ fn first_fails(hand: &Hand<'_>) -> String {
     })
 }
 
+/// W-06
 #[test]
 fn a_machine_that_fails_is_marked_broken_by_policy_with_maass_own_reason_and_another_is_deployed() {
     in_lab(7, async |hand| {
@@ -78,6 +79,7 @@ fn a_machine_that_fails_is_marked_broken_by_policy_with_maass_own_reason_and_ano
     });
 }
 
+/// W-06
 #[test]
 fn a_machine_that_fails_gets_a_tag_by_policy_goes_back_to_the_pool_and_is_not_taken_again() {
     in_lab(7, async |hand| {
@@ -114,6 +116,7 @@ fn an_erasing_that_fails_is_tried_three_times_and_then_the_machine_is_kept_from_
     });
 }
 
+/// W-11
 #[test]
 fn an_erasing_that_fails_without_policy_is_told_and_ends_when_the_disk_is_repaired() {
     in_lab(7, async |hand| {
@@ -137,6 +140,7 @@ fn an_erasing_that_fails_without_policy_is_told_and_ends_when_the_disk_is_repair
     });
 }
 
+/// W-03
 #[test]
 fn a_machine_that_went_off_is_powered_on_by_policy_and_a_bmc_that_does_not_answer_is_not_off() {
     in_lab(7, async |hand| {
@@ -166,6 +170,7 @@ fn a_machine_that_went_off_is_powered_on_by_policy_and_a_bmc_that_does_not_answe
     });
 }
 
+/// W-05
 #[test]
 fn a_machine_whose_system_never_joins_says_so_in_time() {
     in_lab(7, async |hand| {
@@ -190,6 +195,7 @@ fn a_machine_whose_system_never_joins_says_so_in_time() {
     });
 }
 
+/// W-03
 #[test]
 fn machines_whose_power_nobody_can_switch_are_deployed_and_released() {
     paused(async {
@@ -213,6 +219,7 @@ fn machines_whose_power_nobody_can_switch_are_deployed_and_released() {
     });
 }
 
+/// W-26
 #[test]
 fn the_addresses_of_the_chosen_subnet_go_into_the_name_one_of_each_version() {
     paused(async {
@@ -268,6 +275,7 @@ fn the_addresses_of_the_chosen_subnet_go_into_the_name_one_of_each_version() {
     });
 }
 
+/// W-26
 #[test]
 fn a_choice_that_no_address_satisfies_names_the_machine_and_what_it_has() {
     in_lab(4, async |hand| {
@@ -296,6 +304,7 @@ fn a_choice_that_no_address_satisfies_names_the_machine_and_what_it_has() {
     });
 }
 
+/// W-25, W-27
 #[test]
 fn without_administrator_rights_maas_dns_says_what_it_needs_and_an_own_address_works() {
     in_lab(7, async |hand| {

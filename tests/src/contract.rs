@@ -31,7 +31,7 @@
 //! | §6 | a machine is placed in the failure domain asked for, or nowhere | embedded | `tests/it/contract.rs::a_machine_is_placed_in_the_failure_domain_that_is_asked_for_or_nowhere` |
 //! |  |  | unit | `crates/capmaas-provider-maas/src/door/tests.rs::a_claim_names_the_host_the_token_and_all_constraints` |
 //! | §6 | waits are conditions, not errors: owner, infrastructure, bootstrap data | unit | `crates/capmaas-reconcile/tests/it/machine/before.rs::what_a_machine_without_a_host_waits_for` |
-//! | §6 | terminal failures are Ready=False with a reason; a BMC that does not answer is none | unit | `crates/capmaas-reconcile/tests/it/machine/phases.rs::what_is_done_with_the_host_of_a_provisioned_machine` |
+//! | §6 | terminal failures are Ready=False with a reason; a BMC that does not answer is none | unit | `crates/capmaas-reconcile/tests/it/machine/phases.rs::the_machine_table_in_the_documentation_is_what_the_plan_does` |
 //! |  |  | unit | `crates/capmaas-reconcile/tests/it/machine/life.rs::power_off_is_told_and_an_unanswering_bmc_is_not_off` |
 //! |  |  | unit | `crates/capmaas-reconcile/tests/it/machine/life.rs::a_host_that_is_gone_is_chosen_anew_before_and_told_after_provisioning` |
 //! | §6 | once provisioned, bootstrap data may be gone | embedded | `tests/it/contract.rs::bootstrap_data_arrives_unaltered_and_may_be_gone_afterwards` |
@@ -178,8 +178,8 @@
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::fs;
-    use std::path::{Path, PathBuf};
+
+    use crate::proofs::{Row, find_test, path_and_name, plane_of, rows, scenarios, source};
 
     /// The checklist, §31, word for word.
     const CHECKLIST: [&str; 18] = [
@@ -206,58 +206,11 @@ mod tests {
     /// The sections behind it, without what is a description of core or of old versions only.
     const SECTIONS: std::ops::RangeInclusive<u32> = 2..=27;
 
-    struct Row {
-        point: String,
-        demand: String,
-        plane: String,
-        proof: String,
-    }
-
-    fn rows() -> Vec<Row> {
-        let mut rows: Vec<Row> = Vec::new();
-        for line in include_str!("contract.rs").lines().filter_map(|line| line.strip_prefix("//! | ")).skip(1) {
-            let cells: Vec<&str> = line.trim_end_matches('|').split(" | ").map(str::trim).collect();
-            let [point, demand, plane, proof] = cells[..] else { panic!("not a row: {line}") };
-            // A blank cell goes on with what stands above.
-            let above = |cell: &str, before: fn(&Row) -> &String| match (cell, rows.last()) {
-                ("", Some(row)) => before(row).clone(),
-                _ => cell.to_owned(),
-            };
-            let (point, demand) = (above(point, |row| &row.point), above(demand, |row| &row.demand));
-            rows.push(Row { point, demand, plane: plane.to_owned(), proof: proof.to_owned() });
-        }
-        rows
-    }
-
-    fn workspace() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-    }
-
-    /// Whether the text has a test function of that name.
-    fn has_test(text: &str, name: &str) -> bool {
-        let signature = format!("fn {name}(");
-        text.match_indices(&signature).any(|(at, _)| {
-            // Between the end of the item before and the name stand attributes only.
-            let before = &text[..at];
-            let item = before.rfind(['}', ';']).map_or(before, |end| &before[end..]);
-            ["#[test]", "#[tokio::test", "proptest!"].iter().any(|mark| item.contains(mark))
-                && !item.contains("#[ignore")
-        })
-    }
-
-    /// The names of the scenarios that `cargo xtask e2e` plays.
-    fn scenarios() -> BTreeSet<String> {
-        let text = fs::read_to_string(workspace().join("xtask/src/e2e.rs")).unwrap();
-        let rows =
-            text.lines().map(str::trim).filter(|line| line.starts_with("smoke(\"") || line.starts_with("more(\""));
-        rows.filter_map(|row| row.split('"').nth(1)).map(str::to_owned).collect()
-    }
-
     #[test]
     fn every_proof_in_the_table_exists_on_its_plane() {
         let scenarios = scenarios();
         assert!(scenarios.contains("init"), "{scenarios:?}");
-        for Row { point, plane, proof, .. } in rows() {
+        for Row { point, plane, proof, .. } in rows(include_str!("contract.rs")) {
             let named = proof.trim_matches('`');
             match plane.as_str() {
                 "open" | "not offered" => {
@@ -265,15 +218,10 @@ mod tests {
                 }
                 "e2e" => assert!(scenarios.contains(named), "{point}: there is no scenario {named}: {scenarios:?}"),
                 _ => {
-                    let Some((path, name)) = named.split_once("::") else { panic!("{point}: no path::name: {proof}") };
-                    let text = fs::read_to_string(workspace().join(path)).unwrap_or_default();
-                    assert!(has_test(&text, name), "{point}: {path} has no test {name}");
-                    let expected = match path.split('/').next() {
-                        Some("tests") => "embedded",
-                        Some("bins") if path.contains("/tests/") => "process",
-                        _ => "unit",
-                    };
-                    assert_eq!(plane, expected, "{point}: {proof}");
+                    let (path, name) =
+                        path_and_name(named).unwrap_or_else(|| panic!("{point}: no path::name: {proof}"));
+                    assert!(find_test(&source(path), name).is_some(), "{point}: {path} has no test {name}");
+                    assert_eq!(plane, plane_of(path), "{point}: {proof}");
                 }
             }
         }
@@ -281,7 +229,7 @@ mod tests {
 
     #[test]
     fn every_line_of_the_checklist_and_every_section_behind_it_has_a_row() {
-        let rows = rows();
+        let rows = rows(include_str!("contract.rs"));
         let checklist = rows.iter().filter(|row| row.point.starts_with("§31."));
         let mut listed: Vec<_> = checklist.map(|row| (row.point.clone(), row.demand.clone())).collect();
         listed.dedup();
@@ -291,15 +239,6 @@ mod tests {
         let present: BTreeSet<_> = rows.iter().map(|row| row.point.as_str()).collect();
         for section in SECTIONS {
             assert!(present.contains(format!("§{section}").as_str()), "§{section} has no row");
-        }
-    }
-
-    #[test]
-    fn a_name_counts_only_as_a_test_of_its_own() {
-        let text =
-            "#[test]\nfn one() {}\nfn two() { one(); }\n#[tokio::test(start_paused = true)]\nasync fn three() {}";
-        for (name, expected) in [("one", true), ("two", false), ("three", true), ("thre", false), ("four", false)] {
-            assert_eq!(has_test(text, name), expected, "{name}");
         }
     }
 }

@@ -10,7 +10,8 @@
 //! from user data that MAAS delivered, with a real etcd per control-plane machine and a real kube-apiserver per workload cluster.
 //!
 //! **What it is not.** No unit tests (they are beside the code) and no judge of Cluster API's contract: the real controllers are.
-//! Which test, here or elsewhere, stands for which point of that contract is in [`contract`].
+//! Which test, here or elsewhere, stands for which point of that contract is in [`contract`], and for which defect of the provider
+//! before us in [`defects`].
 //!
 //! **How data flows.** Script → embedded API server ↔ scenery, manager ↔ simulated MAAS → simulated machines → workload cluster. All in
 //! one process and deterministic: same seed, same trace ([`trace_hash`]), also in two processes. A [`Gate`] may stop the manager at any
@@ -29,6 +30,9 @@
 
 pub mod conformance;
 pub mod contract;
+pub mod defects;
+#[cfg(test)]
+mod proofs;
 
 use std::future::Future;
 use std::time::Duration;

@@ -163,6 +163,7 @@ mod tests {
         }
     }
 
+    /// W-37
     #[test]
     fn each_answer_of_maas_has_one_meaning() {
         use Doing::{Claim, Deploy, Mark, Name, Read, Release};

@@ -57,6 +57,7 @@ mod tests {
 
     use super::*;
 
+    /// W-32
     #[test]
     fn one_allocate_four_releases_and_eight_in_all() {
         let lanes = Lanes::default();

@@ -214,6 +214,7 @@ mod tests {
         }
     }
 
+    /// W-15
     #[test]
     fn addresses_begin_with_the_boot_interface_v4_first_and_none_comes_twice() {
         let view = host_view(

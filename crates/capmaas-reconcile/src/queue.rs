@@ -136,6 +136,7 @@ mod tests {
         assert_eq!(queue.pop(), None);
     }
 
+    /// W-34
     #[test]
     fn a_report_wakes_those_who_wait_for_it_and_nobody_else() {
         let mut queue = Queue::default();

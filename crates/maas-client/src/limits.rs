@@ -185,6 +185,7 @@ mod tests {
     use super::*;
     use crate::operation;
 
+    /// W-32
     #[test]
     fn a_wait_is_what_maas_asks_or_doubles_and_is_never_above_the_cap() {
         let policy = RetryPolicy { attempts: 9, jitter: 0.0, ..Default::default() };

@@ -51,6 +51,7 @@ fn expect_delete(maas: &mut MockDnsResources, id: i64) {
     maas.expect_delete().with(eq(DnsResourceId(id))).times(1).returning(|_| Ok(()));
 }
 
+/// W-22
 #[tokio::test]
 async fn a_name_that_is_right_already_is_not_written() {
     for (present, wanted, ttl) in [

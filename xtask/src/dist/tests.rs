@@ -185,6 +185,7 @@ fn the_version_is_in_the_image_and_must_have_a_series() {
     }
 }
 
+/// W-54
 #[test]
 fn every_series_of_the_go_provider_keeps_its_contract() {
     let documents = documents("metadata.yaml");
@@ -209,6 +210,7 @@ fn every_series_of_the_go_provider_keeps_its_contract() {
     }
 }
 
+/// W-42
 #[test]
 fn names_that_the_controller_uses_are_those_of_the_components() {
     let documents = documents("infrastructure-components.yaml");
@@ -347,6 +349,7 @@ fn nodes_are_named_by_maas_and_get_their_provider_id_from_us() {
     }
 }
 
+/// W-25
 #[test]
 fn the_virtual_address_is_the_endpoint_and_what_kube_vip_serves() {
     let documents = documents("cluster-template-vip.yaml");

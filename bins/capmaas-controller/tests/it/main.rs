@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use world::{World, controller, until};
 
+/// W-40
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_waits_for_kinds_and_credentials_and_takes_both_up_without_a_restart() {
     let world = World::new().await;
@@ -122,6 +123,7 @@ async fn one_of_several_leads_and_another_follows_it_late_after_a_kill_and_at_on
     assert!(!status.success() && log.contains("the leader election was lost"), "{status}: {log}");
 }
 
+/// W-43
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn namespace_and_watch_filter_limit_what_is_acted_upon() {
     let world = World::installed().await;

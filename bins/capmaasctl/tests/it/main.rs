@@ -151,6 +151,7 @@ fn maas_env(dir: &Path) -> Vec<(String, String)> {
     text.lines().filter_map(|line| line.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
 }
 
+/// W-08
 #[test]
 fn orphans_are_told_with_an_exit_code_and_nothing_is_done_about_them() {
     let dir = tempfile::tempdir().unwrap();

@@ -35,6 +35,7 @@ fn tracked_crd_files_are_what_the_types_say() {
     }
 }
 
+/// W-54
 #[test]
 fn one_schema_is_served_under_every_version_without_conversion() {
     for (crd, kind) in crds().iter().zip(CRD_KINDS) {
@@ -56,6 +57,7 @@ fn one_schema_is_served_under_every_version_without_conversion() {
     }
 }
 
+/// W-51
 #[test]
 fn every_field_of_the_go_provider_is_in_the_schema() {
     let machine_spec = "failureDomain systemID providerID parent resourcePool minCPU minMemory minDiskSize tags image deployInMemory \
@@ -88,6 +90,7 @@ fn every_field_of_the_go_provider_is_in_the_schema() {
     }
 }
 
+/// W-56
 #[test]
 fn schemas_are_structural_bounded_and_without_surprises() {
     for kind in CRD_KINDS {
@@ -212,6 +215,7 @@ fn nothing_serialises_to_null() {
     }
 }
 
+/// W-57
 #[test]
 fn stored_failure_domains_read_as_map_and_as_list() {
     let read = |domains: Value| {
@@ -288,6 +292,7 @@ fn refusals(kind: &str, old: Option<&Value>, new: &Value) -> Vec<String> {
 /// Turns a valid spec into the one of a case.
 type Change<'a> = &'a dyn Fn(&mut Value);
 
+/// W-55
 #[test]
 fn rules_refuse_what_must_not_change_and_say_what_to_do() {
     let machine = |change: Change| {

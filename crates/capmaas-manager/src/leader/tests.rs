@@ -126,6 +126,7 @@ async fn a_conflict_is_not_us_but_an_edit_by_hand_costs_nothing() {
     assert!(conflicts > 10, "{conflicts}");
 }
 
+/// W-31
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_cannot_renew_stops_before_its_lease_is_free() {
     for verdict in [Verdict::Drop, Verdict::Delay(Duration::from_secs(3600))] {

@@ -52,6 +52,7 @@ fn why(fault: &Fault) -> (Option<Refusal>, String) {
     (why, fault.to_string())
 }
 
+/// W-13
 #[tokio::test]
 async fn a_claim_names_the_host_the_token_and_all_constraints() {
     let mut machines = MockMachines::new();
@@ -93,6 +94,7 @@ async fn a_machine_that_was_taken_is_no_match_in_few_words() {
     assert_eq!(why(&fault), (Some(Refusal::NoMatch), "machine abc was taken or does not match any more".into()));
 }
 
+/// W-04
 #[tokio::test]
 async fn proving_takes_marks_then_the_token_query_then_takeover() {
     use MachineStatus::{Allocated, Deployed, Ready, Releasing};
@@ -122,6 +124,7 @@ async fn proving_takes_marks_then_the_token_query_then_takeover() {
     }
 }
 
+/// W-36
 #[tokio::test]
 async fn only_the_own_words_of_maas_make_a_machine_gone() {
     for (status, body, gone) in [

@@ -76,6 +76,7 @@ async fn read(region: &MaasRegion, query: Query) -> Vec<String> {
     brief(&region.read(&query, Seq(7), now()).await.unwrap())
 }
 
+/// W-07
 #[tokio::test]
 async fn hosts_asked_by_id_and_not_answered_are_gone() {
     let mut machines = MockMachines::new();
@@ -87,6 +88,7 @@ async fn hosts_asked_by_id_and_not_answered_are_gone() {
     assert!(read(&region(services()), Query::Sweep(ids(&[]))).await.is_empty(), "no id: no unfiltered list");
 }
 
+/// W-36
 #[tokio::test]
 async fn a_host_missing_in_a_filtered_list_is_confirmed_by_id() {
     for lost in [false, true] {

@@ -83,6 +83,7 @@ fn each_phase_decides_which_list_is_polled() {
     }
 }
 
+/// W-36
 #[test]
 fn a_thousand_hosts_in_flight_cost_one_query_per_twenty_seconds() {
     let mut stores = Stores::default();
@@ -95,6 +96,7 @@ fn a_thousand_hosts_in_flight_cost_one_query_per_twenty_seconds() {
     assert_eq!(watcher.due(&awaited, &stores, at(59)).next, at(60));
 }
 
+/// W-35
 #[test]
 fn the_sweep_reads_all_awaited_hosts_every_ten_minutes_after_the_first_answer() {
     let mut stores = Stores::default();

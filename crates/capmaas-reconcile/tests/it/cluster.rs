@@ -176,6 +176,7 @@ impl Name<'_> {
     }
 }
 
+/// W-20, W-21
 #[test]
 fn which_addresses_the_name_has() {
     use Is::{Claimed, Freed, Installing, Leaving, Rescue, Unread, Up};
@@ -421,6 +422,7 @@ fn a_removal_is_remembered_and_the_next_waits_for_it() {
     assert_eq!(world.fleet.name(&dns()), Some(ips(&[1])));
 }
 
+/// W-23
 #[test]
 fn the_name_is_in_the_spec_before_it_is_made_and_provisioned_after() {
     let mut world = world(maas_cluster());
@@ -501,6 +503,7 @@ fn why_a_cluster_is_not_provisioned() {
     }
 }
 
+/// W-55
 #[test]
 fn zones_are_published_when_asked_for_and_there() {
     for (asked, ready, published) in
@@ -528,6 +531,7 @@ fn a_refused_name_backs_off_and_says_so() {
     );
 }
 
+/// W-50
 #[test]
 fn a_paused_managed_or_moved_cluster_is_left_alone() {
     let mut paused = world(maas_cluster());
@@ -546,6 +550,7 @@ fn a_paused_managed_or_moved_cluster_is_left_alone() {
     }
 }
 
+/// W-24
 #[test]
 fn a_name_without_its_cluster_lets_those_go_who_leave_but_not_those_who_were_moved_away() {
     for (leaving, moved, expected) in [(false, false, "-"), (true, false, "Publish [2]"), (true, true, "-")] {
@@ -562,6 +567,7 @@ fn a_name_without_its_cluster_lets_those_go_who_leave_but_not_those_who_were_mov
     }
 }
 
+/// W-23
 #[test]
 fn the_name_goes_with_the_cluster_after_its_last_machine_and_leaves_foreign_addresses() {
     for (current, steps, left) in [

@@ -46,6 +46,7 @@ fn world() -> World {
     world
 }
 
+/// W-50
 #[test]
 fn both_kinds_stand_still_for_either_cause_and_say_which_and_for_which_generation() {
     type Pause = fn(&mut World);
@@ -115,6 +116,7 @@ fn a_finalizer_that_somebody_removed_comes_back() {
     assert_eq!(world.plan(&cluster_key()).next, Some(Step::Record(Intent::Finalizer)));
 }
 
+/// W-02
 #[test]
 fn provisioned_never_goes_back_whatever_becomes_of_the_host() {
     for phase in [HostPhase::Free, HostPhase::Deployed, HostPhase::Broken, HostPhase::Operator, HostPhase::Unknown] {
@@ -174,6 +176,7 @@ fn a_provisioned_machine_ignores_what_its_spec_asks_for_now() {
     assert_eq!((&after.next, &after.status), (&before.next, &before.status), "an update in place is not ours to fake");
 }
 
+/// W-53
 #[test]
 fn the_zone_and_the_addresses_of_the_machine_are_told_and_the_asked_zone_is_never_written() {
     let mut view = host(machine::HOST, "node-a");
@@ -196,6 +199,7 @@ fn the_zone_and_the_addresses_of_the_machine_are_told_and_the_asked_zone_is_neve
     );
 }
 
+/// W-25
 #[test]
 fn an_address_of_the_users_own_may_stand_in_the_cluster_alone() {
     for mode in [ControlPlaneEndpointMode::VIP, ControlPlaneEndpointMode::External] {
@@ -235,6 +239,7 @@ fn a_machine_of_a_cluster_that_somebody_else_manages_does_not_wait_for_its_name(
     }
 }
 
+/// W-57
 #[test]
 fn a_stored_map_of_failure_domains_becomes_a_list_with_the_next_status_whatever_that_is_about() {
     let mut stored = own_address();

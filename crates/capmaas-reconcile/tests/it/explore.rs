@@ -432,11 +432,13 @@ fn explored(machines: &'static [&'static str], mishaps: u8, stale: bool, at_leas
     assert!(states >= at_least, "only {states} states: something that could happen does not happen any more");
 }
 
+/// W-09
 #[test]
 fn one_machine_survives_three_mishaps_anywhere_though_it_acts_on_stale_reads() {
     explored(ONE, 3, true, 10_000);
 }
 
+/// W-04
 #[test]
 fn two_machines_survive_a_mishap_anywhere() {
     explored(TWO, 1, false, 50_000);

@@ -98,6 +98,7 @@ async fn a_read_is_repeated_until_it_works_with_a_fresh_signature_each_time() {
     assert_eq!(seen.len(), 3);
 }
 
+/// W-32
 #[tokio::test(start_paused = true)]
 async fn a_rolled_back_write_is_repeated_after_the_time_maas_asks_for() {
     let (builder, build, seen) = script(vec![Answer(409, Some("5"), "<html>busy</html>"), Answer(200, None, MACHINE)]);
@@ -156,6 +157,7 @@ async fn retries_can_be_switched_off() {
     assert_eq!((error.attempts(), seen.lock().unwrap().len()), (1, 1));
 }
 
+/// W-31
 #[tokio::test(start_paused = true)]
 async fn a_body_that_stalls_hits_the_deadline_of_its_class() {
     let (builder, build, _) = script(vec![Stall]);

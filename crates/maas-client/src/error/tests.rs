@@ -15,6 +15,7 @@ fn everything(error: &Error) -> String {
     chain.map(|error| format!("{error} {error:?} {error:#?}\n")).collect()
 }
 
+/// W-41
 #[test]
 fn a_401_never_carries_its_body() {
     for body in [
@@ -92,6 +93,7 @@ fn transport_failures_before_sending_are_safe_to_repeat_and_later_ones_are_not()
     assert!(!ours.is_retryable() && !ours.is_ambiguous());
 }
 
+/// W-36
 #[test]
 fn a_404_that_is_not_maas_speaking_of_an_object_is_no_proof_of_absence() {
     let html = &[("content-type", "text/html")][..];

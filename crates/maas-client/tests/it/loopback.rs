@@ -72,6 +72,7 @@ fn client(address: SocketAddr) -> Client {
         .unwrap()
 }
 
+/// W-31
 #[tokio::test]
 async fn a_body_that_stalls_hits_the_deadline() {
     let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n[";
@@ -111,6 +112,7 @@ async fn a_refused_connection_sent_nothing_and_a_dropped_one_may_have() {
     assert!(!error.is_retryable() && error.is_ambiguous(), "{error:?}");
 }
 
+/// W-33
 #[tokio::test]
 async fn calls_share_one_connection() {
     let (count, mut accepted) = tokio::sync::mpsc::unbounded_channel();
@@ -169,6 +171,7 @@ async fn serve_tls(config: Arc<tokio_rustls::rustls::ServerConfig>, stream: impl
     }
 }
 
+/// W-30
 #[tokio::test]
 async fn a_private_authority_is_trusted_only_when_given_also_through_a_tunnel() {
     let made = rcgen::generate_simple_self_signed(vec!["maas.invalid".to_owned(), "localhost".to_owned()]).unwrap();

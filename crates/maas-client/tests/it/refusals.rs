@@ -81,6 +81,7 @@ const REFUSED: &[(&str, ErrorKind, &str)] = {
     ]
 };
 
+/// W-37
 #[test]
 fn every_recorded_refusal_has_its_kind() {
     for (case, kind, words) in REFUSED {

@@ -110,6 +110,7 @@ fn marked_ones_come_first_and_the_last_act_of_a_user_is_told() {
     assert!(at("last: User starting deployment by us, Thu, 01 Jan. 2026 00:00:00") > at("host-aaa111"), "{text}");
 }
 
+/// W-23
 #[test]
 fn a_record_counts_by_its_name_unless_it_is_the_endpoint_of_a_cluster() {
     let table = [

@@ -68,6 +68,7 @@ impl World {
     }
 }
 
+/// W-40
 #[tokio::test(start_paused = true)]
 async fn the_secret_counts_before_the_articles_name_and_that_before_the_environment() {
     let mut world = World::new(Some("http://environment"), &Gate::open());

@@ -212,6 +212,7 @@ fn the_cheapest_free_host_that_nobody_is_about_to_get_is_claimed() {
     assert_eq!(chosen(&world), "aaa111", "another machine's claim for it is on its way");
 }
 
+/// W-09
 #[test]
 fn a_record_of_another_process_is_looked_up_for_100_seconds_before_a_claim() {
     let mut world = world(recorded());
@@ -233,6 +234,7 @@ fn a_record_of_another_process_is_looked_up_for_100_seconds_before_a_claim() {
     assert_eq!(in_short(&planned(&world)), "Claim Claiming");
 }
 
+/// W-09
 #[test]
 fn a_claim_without_an_answer_is_looked_up_and_never_sent_twice() {
     let mut world = claiming();
@@ -262,6 +264,7 @@ fn a_host_that_was_taken_meanwhile_backs_off_and_another_is_chosen() {
     assert!(matches!(planned(&world).next, Some(Step::Claim(order)) if order.host.as_str() == "bbb222"));
 }
 
+/// W-32
 #[test]
 fn back_off_doubles_up_to_five_minutes_and_the_message_does_not_move() {
     let mut world = claiming();

@@ -118,6 +118,7 @@ fn a_locked_host_is_neither_deployed_nor_released() {
     assert!(condition(&waits, READY).2.contains("unlock it"));
 }
 
+/// W-03
 #[test]
 fn power_off_is_told_and_an_unanswering_bmc_is_not_off() {
     for (power, ready) in
@@ -128,6 +129,7 @@ fn power_off_is_told_and_an_unanswering_bmc_is_not_off() {
     }
 }
 
+/// W-36
 #[test]
 fn a_provisioned_machine_goes_on_saying_what_it_says_while_maas_is_down() {
     let mut world = seen(provisioned(), held(HostPhase::Deployed));
@@ -139,6 +141,7 @@ fn a_provisioned_machine_goes_on_saying_what_it_says_while_maas_is_down() {
     assert_eq!(*world.machine("m0"), before);
 }
 
+/// W-05, W-07
 #[test]
 fn a_host_that_is_gone_is_chosen_anew_before_and_told_after_provisioning() {
     for (object, expected) in [(with_host(), "NoSystemId -"), (provisioned(), "- MachineNotFound")] {
@@ -277,6 +280,7 @@ fn the_loser_of_a_race_gives_its_box_back_first_and_waits_when_that_fails() {
     }
 }
 
+/// W-02
 #[test]
 fn a_host_that_was_released_and_claimed_for_another_machine_is_let_go() {
     // m0's spec names it, but m1 holds it, and has not marked it yet.
@@ -332,6 +336,7 @@ fn deletion_needs_neither_machine_nor_cluster_nor_bootstrap_data() {
     assert_eq!(kinds(&world.settle(&key("m0"))), [StepKind::Release]);
 }
 
+/// W-11
 #[test]
 fn deletion_before_anything_was_claimed_ends_at_once_but_not_while_a_claim_may_land() {
     let mut world = World::new(ModelFleet::new([node()]));
@@ -384,6 +389,7 @@ fn only_the_annotation_with_its_system_id_lets_go_of_a_box_unreleased() {
     }
 }
 
+/// W-10
 #[test]
 fn release_waits_until_dns_forgot_the_address() {
     let mut cluster = maas_cluster();
@@ -408,6 +414,7 @@ fn release_waits_until_dns_forgot_the_address() {
     assert_eq!(in_short(&planned(&world)), "Release Releasing");
 }
 
+/// W-55
 #[test]
 fn a_systemid_that_somebody_wrote_by_hand_is_not_acted_upon() {
     let mut object = with_host();

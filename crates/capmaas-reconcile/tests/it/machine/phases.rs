@@ -156,6 +156,7 @@ fn document() -> String {
     text
 }
 
+/// W-14
 #[test]
 fn the_machine_table_in_the_documentation_is_what_the_plan_does() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/plan/machine_table.md");
@@ -172,6 +173,7 @@ fn the_machine_table_in_the_documentation_is_what_the_plan_does() {
 }
 
 /// Nothing is done to a host that is not proven to be ours, whatever the machine's state: the table, read the other way.
+/// W-01, W-04
 #[test]
 fn no_cell_of_the_table_touches_a_host_that_somebody_else_holds() {
     for (title, object, deleting) in lives() {

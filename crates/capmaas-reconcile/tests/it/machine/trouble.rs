@@ -52,6 +52,7 @@ fn policy(after: u8, action: FailedHostAction) -> Option<FailedHostPolicy> {
     Some(FailedHostPolicy { after, action, tag: "sick".to_owned() })
 }
 
+/// W-06
 #[test]
 fn a_host_that_failed_is_given_back_only_when_its_cluster_has_noted_it_and_then_is_avoided_by_every_machine() {
     let mut world = failed(None);
@@ -159,6 +160,7 @@ fn fails_again(world: &mut World) -> Decision {
     planned(world)
 }
 
+/// W-11
 #[test]
 fn a_release_that_fails_for_the_third_time_waits_an_hour_or_is_marked_broken_by_policy() {
     let third = |policy| {
@@ -229,6 +231,7 @@ fn a_power_on_that_was_noted_and_not_done_is_done_by_the_next_process() {
     assert_eq!(planned(&world).next, None, "it may have been done long ago: counted");
 }
 
+/// W-03
 #[test]
 fn no_power_action_without_policy_or_evidence_or_when_it_would_destroy() {
     for (power, in_memory, leaving, when) in [
@@ -251,6 +254,7 @@ fn no_power_action_without_policy_or_evidence_or_when_it_would_destroy() {
     }
 }
 
+/// W-05
 #[test]
 fn an_in_memory_machine_that_lost_power_stays_lost_when_the_power_is_back() {
     let mut world = seen(powered(3), HostView { in_memory: true, ..deployed(Power::Off) });
@@ -311,6 +315,7 @@ fn a_failure_that_maas_reports_after_the_installation_is_told_with_its_words() {
     assert!(message.contains("deployed, then failed: Node post-installation failure: 'scripts-user'"), "{message}");
 }
 
+/// W-08
 #[test]
 fn a_machine_that_an_earlier_claim_got_is_adopted_or_given_back_when_the_sweep_finds_it() {
     let lost = || host("bbb222", "node-b");
