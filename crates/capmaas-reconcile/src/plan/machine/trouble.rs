@@ -264,9 +264,11 @@ impl Pass<'_, '_> {
         let limit = seen.maas_cluster.and_then(|c| c.spec.node_startup_timeout_seconds).unwrap_or(NODE_STARTUP);
         let limit = SignedDuration::from_secs(limit.into());
         let ask = since + ASK_WHY.min(limit);
+        // Nothing is concluded, and MAAS not asked, before the Nodes were looked for: a process that starts knows of none.
+        let looked = seen.nodes.is_some();
         if ask > self.now {
             self.waiting.at(ask);
-        } else if told != Some("False") || seen.story.is_none() {
+        } else if looked && (told != Some("False") || seen.story.is_none()) {
             // Once the failure is told nobody asks any more: a thousand machines with a bad image must not keep MAAS busy.
             self.waiting.on(Topic::Story(view.id.clone()));
         }
@@ -280,7 +282,7 @@ impl Pass<'_, '_> {
             let message = format!("machine {hostname} is deployed, then failed: {error}; {nodes}");
             let message = message.chars().take(TOLD).collect::<String>();
             self.wanted.no(conditions::BOOTSTRAP_SUCCEEDED, &Why::new(reason::BOOTSTRAP_FAILED, message));
-        } else if since + limit <= self.now {
+        } else if looked && since + limit <= self.now {
             let message = format!(
                 "machine {hostname} is deployed and did not join within {} s; {nodes}; look at /var/log/cloud-init-output.log on it, or at \
                  its console",

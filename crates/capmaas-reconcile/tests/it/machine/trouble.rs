@@ -10,6 +10,7 @@ use capmaas_reconcile::model::{Injected, ModelFleet, host};
 use capmaas_reconcile::names::{Key, Kind};
 use capmaas_reconcile::provider::{QuarantineOrder, Refusal};
 use capmaas_reconcile::stores::{Fact, NodeView, NodesSight};
+use capmaas_reconcile::topic::Topic;
 use jiff::SignedDuration;
 
 use super::{HOST, condition, in_short, node, planned, provisioned, seen, token, with_host};
@@ -281,6 +282,14 @@ fn a_machine_that_does_not_join_in_time_says_so_and_one_that_joins_later_is_fine
     world.now += SignedDuration::from_mins(10);
     world.settle(&key("m0"));
     let decision = planned(&world);
+    assert_eq!(condition(&decision, BOOTSTRAP_SUCCEEDED).1, "WaitingForBootstrap", "the Nodes were not read yet");
+    let asks = |decision: &Decision| decision.wake.topics.contains(&Topic::Story(id()));
+    assert!(!asks(&decision), "a process that starts does not ask MAAS for the story of every machine");
+    world.stores.learn(Fact::Nodes(name(CLUSTER), NodesSight::Nodes([].into())), world.now);
+    assert!(asks(&planned(&world)));
+    world.settle(&key("m0"));
+    let decision = planned(&world);
+    assert!(!asks(&decision), "once it was told, MAAS is not asked again and again");
     let (status, reason, message) = condition(&decision, BOOTSTRAP_SUCCEEDED);
     assert_eq!((status, reason), ("False", "BootstrapFailed"));
     assert!(message.contains("did not join within 600 s; no Node node-a has joined"), "{message}");
