@@ -57,9 +57,6 @@ enum Next {
     Wait(Wake),
 }
 
-/// What was last written into each status, and when.
-type Shown = BTreeMap<Key, (Map<String, Value>, Timestamp)>;
-
 /// See the module.
 #[derive(Clone)]
 pub(crate) struct Executor {
@@ -70,12 +67,25 @@ pub(crate) struct Executor {
     proofs: Arc<Mutex<BTreeMap<Key, Proof>>>,
     /// How many Events were written: their names are numbered.
     events: Arc<AtomicU64>,
-    shown: Arc<Mutex<Shown>>,
+    written: Arc<Mutex<BTreeMap<Key, Written>>>,
+}
+
+/// What was written last into an object, and when.
+#[derive(Default)]
+struct Written {
+    status: Option<(Map<String, Value>, Timestamp)>,
+    step: Option<(Step, Timestamp)>,
+}
+
+/// Until when the same is not written again: somebody else writes over it each time (a second leader, for a moment), and two that know
+/// different things would do so without a pause.
+fn fought<T: PartialEq>(last: Option<&(T, Timestamp)>, now: &T, clock: Timestamp) -> Option<Timestamp> {
+    last.filter(|(last, _)| last == now).map(|(_, at)| *at + AGAIN).filter(|until| *until > clock)
 }
 
 impl Executor {
     pub(crate) fn new(env: Env, shared: Shared, metrics: Metrics) -> Self {
-        Self { env, shared, metrics, proofs: Arc::default(), events: Arc::default(), shown: Arc::default() }
+        Self { env, shared, metrics, proofs: Arc::default(), events: Arc::default(), written: Arc::default() }
     }
 
     /// One pass over a key; `None` when the object is gone.
@@ -93,7 +103,7 @@ impl Executor {
                         self.metrics.pass(key.kind, "conflict");
                         return Some(self.again(key));
                     }
-                    self.shown().insert(key.clone(), (status, self.env.clock.now()));
+                    self.written().entry(key.clone()).or_default().status = Some((status, self.env.clock.now()));
                     if let Some(event) = event {
                         self.tell(key, &event, &meta).await;
                     }
@@ -105,6 +115,9 @@ impl Executor {
                     let ok = matches!(ended, Ended::Answered(Ok(_), _));
                     self.metrics.step(kind, ok);
                     self.learn(key, &step, ended);
+                    if ok && step.writes_object() {
+                        self.written().entry(key.clone()).or_default().step = Some((step.clone(), self.env.clock.now()));
+                    }
                     if ok && let Some(done) = step.done().or(last_words) {
                         self.tell(key, &done, &meta).await;
                     }
@@ -140,7 +153,7 @@ impl Executor {
     fn next(&self, key: &Key) -> Option<Next> {
         let mut inner = self.shared.lock();
         let Some((mut decision, meta)) = self.decide(key, &inner.stores).zip(metadata(&inner.stores, key)) else {
-            self.shown().remove(key);
+            self.written().remove(key);
             return None;
         };
         // Before what takes long, and before what failed and may fail again: a pass that is never settled would never tell.
@@ -148,16 +161,19 @@ impl Executor {
         let shows = decision.next.as_ref().is_none_or(|step| is_slow(step) || failed(step));
         if shows && let Some(status) = &decision.status {
             let difference = writes::status_difference(&inner.stores, key, status);
-            // Somebody else writes it over and over (a second leader, for a moment): that is no reason to do nothing else, or to do it
-            // without a pause.
-            let fought = self.shown().get(key).filter(|(last, _)| *last == difference).map(|(_, at)| *at + AGAIN);
-            match fought.filter(|until| *until > self.env.clock.now()) {
+            // That is no reason to do nothing else: the step is done meanwhile.
+            let last = self.written().get(key).and_then(|w| fought(w.status.as_ref(), &difference, self.env.clock.now()));
+            match last {
                 Some(until) => decision.wake.at = decision.wake.at.min(until),
                 None if difference.is_empty() => {}
                 None => return Some(Next::Show(difference, decision.event, meta)),
             }
         }
         let Some(step) = decision.next.filter(|_| !inner.stopping) else { return Some(Next::Wait(decision.wake)) };
+        let last = self.written().get(key).and_then(|w| fought(w.step.as_ref(), &step, self.env.clock.now()));
+        if let Some(until) = last {
+            return Some(Next::Wait(Wake { at: decision.wake.at.min(until), ..decision.wake }));
+        }
         inner.stores.step_begins(key, &step);
         // The status of an object that is let go is not written any more; why it is let go is still told.
         let last_words = decision.event.filter(|_| step == Step::DropFinalizer);
@@ -188,8 +204,8 @@ impl Executor {
         self.shared.ring();
     }
 
-    fn shown(&self) -> MutexGuard<'_, Shown> {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    fn written(&self) -> MutexGuard<'_, BTreeMap<Key, Written>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn keep_proof(&self, key: &Key, proof: Proof) {

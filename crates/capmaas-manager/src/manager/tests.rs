@@ -253,28 +253,33 @@ async fn writes_that_do_not_get_through_are_told_in_the_status_and_made_good() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_status_that_somebody_else_writes_over_each_time_keeps_no_step_from_being_done_and_is_not_fought_over() {
-    let world = World::installed(Gate::open());
-    let (kube, mut writes) = (world.kube.clone(), 0);
-    world.gate.witness(move |moment, call| {
-        if moment == Moment::Arrives || call.method != "PATCH" || !call.target.contains("/one/status?") {
-            return;
-        }
-        writes += 1;
-        // Time stands still while two write without a pause: a test would never end.
-        assert!(writes < 50, "it was fought over");
-        let time = "2026-11-23T12:00:00Z";
-        let other =
-            json!({ "type": "Ready", "status": "False", "reason": "Other", "message": "", "lastTransitionTime": time });
-        let (path, _) = call.target.split_once('?').unwrap();
-        let answer = kube.request(http::Method::PATCH, path, Some(&json!({ "status": { "conditions": [other] } })));
-        assert_eq!(answer.0, 200, "{}", answer.1);
-    });
-    let work = async {
-        world.cluster("v1beta2", "one");
-        until("one", 30, || world.provisioned("one")).await;
-    };
-    world.run(work).await.unwrap();
+async fn what_somebody_else_writes_over_each_time_is_not_fought_over_and_a_status_keeps_no_step_from_being_done() {
+    let time = "2026-11-23T12:00:00Z";
+    let other = json!({ "type": "Ready", "status": "False", "reason": "Other", "message": "", "lastTransitionTime": time });
+    let status = json!({ "status": { "conditions": [other] } });
+    let published = json!({ "metadata": { "annotations": { capi_types::names::PUBLISHED_ANNOTATION: "10.9.9.9" } } });
+    for (path, over) in [("/one/status?", status), ("/one?", published)] {
+        let world = World::installed(Gate::open());
+        let (kube, mut writes) = (world.kube.clone(), 0);
+        world.gate.witness(move |moment, call| {
+            if moment == Moment::Arrives || call.method != "PATCH" || !call.target.contains(path) {
+                return;
+            }
+            writes += 1;
+            // Time stands still while two write without a pause: a test would never end.
+            assert!(writes < 60, "it was fought over");
+            let answer = kube.request(http::Method::PATCH, call.target.split_once('?').unwrap().0, Some(&over));
+            assert_eq!(answer.0, 200, "{}", answer.1);
+        });
+        let work = async {
+            world.cluster("v1beta2", "one");
+            if path == "/one/status?" {
+                until(path, 30, || world.provisioned("one")).await;
+            }
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        };
+        world.run(work).await.unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]
