@@ -116,7 +116,8 @@ impl Executor {
                     self.metrics.step(kind, ok);
                     self.learn(key, &step, ended);
                     if ok && step.writes_object() {
-                        self.written().entry(key.clone()).or_default().step = Some((step.clone(), self.env.clock.now()));
+                        self.written().entry(key.clone()).or_default().step =
+                            Some((step.clone(), self.env.clock.now()));
                     }
                     if ok && let Some(done) = step.done().or(last_words) {
                         self.tell(key, &done, &meta).await;
@@ -162,7 +163,8 @@ impl Executor {
         if shows && let Some(status) = &decision.status {
             let difference = writes::status_difference(&inner.stores, key, status);
             // That is no reason to do nothing else: the step is done meanwhile.
-            let last = self.written().get(key).and_then(|w| fought(w.status.as_ref(), &difference, self.env.clock.now()));
+            let last =
+                self.written().get(key).and_then(|w| fought(w.status.as_ref(), &difference, self.env.clock.now()));
             match last {
                 Some(until) => decision.wake.at = decision.wake.at.min(until),
                 None if difference.is_empty() => {}

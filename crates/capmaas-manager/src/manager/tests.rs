@@ -255,7 +255,8 @@ async fn writes_that_do_not_get_through_are_told_in_the_status_and_made_good() {
 #[tokio::test(start_paused = true)]
 async fn what_somebody_else_writes_over_each_time_is_not_fought_over_and_a_status_keeps_no_step_from_being_done() {
     let time = "2026-11-23T12:00:00Z";
-    let other = json!({ "type": "Ready", "status": "False", "reason": "Other", "message": "", "lastTransitionTime": time });
+    let other =
+        json!({ "type": "Ready", "status": "False", "reason": "Other", "message": "", "lastTransitionTime": time });
     let status = json!({ "status": { "conditions": [other] } });
     let published = json!({ "metadata": { "annotations": { capi_types::names::PUBLISHED_ANNOTATION: "10.9.9.9" } } });
     for (path, over) in [("/one/status?", status), ("/one?", published)] {

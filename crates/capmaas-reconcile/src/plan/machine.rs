@@ -44,6 +44,8 @@ pub const CLAIM_MAY_LAND: SignedDuration = SignedDuration::from_secs(100);
 pub const UNBLOCK_MOVE: SignedDuration = SignedDuration::from_secs(60);
 /// How often a token is looked up while a claim may still land.
 const LOOK_UP_EVERY: SignedDuration = SignedDuration::from_secs(5);
+/// MAAS's name servers follow a write within this time; until then resolvers may still be told the old addresses.
+const NAME_SERVERS_FOLLOW: SignedDuration = SignedDuration::from_secs(5);
 /// Time to live of the control plane's name, seconds; a leaving address is waited out this long.
 pub const TTL: u32 = 10;
 

@@ -47,7 +47,7 @@ fn up_to_3_8_allocate_composes_when_nothing_fits_and_a_release_deletes_that() {
     let id = made["system_id"].as_str().unwrap().to_owned();
     let by_kind = lab.ok("POST", "machines/?op=allocate", "not_pod_type=virsh");
     assert_eq!(by_kind["pod"]["name"], "vmhost02");
-    assert_eq!(field(&lab.ok("GET", "machines/?pod=vmhost01", ""), "system_id"), [id.clone()]);
+    assert_eq!(field(&lab.ok("GET", "machines/?pod=vmhost01", ""), "system_id"), std::slice::from_ref(&id));
     for form in ["not_pod_type=virsh&not_pod_type=lxd", "cpu_count=64", "system_id=zzzzzz", "zone=zone-a"] {
         assert_eq!(lab.admin("POST", "machines/?op=allocate", form).status(), 409, "{form}");
     }

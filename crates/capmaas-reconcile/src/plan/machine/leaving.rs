@@ -188,7 +188,7 @@ impl Pass<'_, '_> {
                 return false;
             }
         };
-        let over = since + SignedDuration::from_secs(i64::from(TTL));
+        let over = since + NAME_SERVERS_FOLLOW + SignedDuration::from_secs(i64::from(TTL));
         if self.now < over {
             self.waiting.at(over);
             let message = format!("waiting until resolvers have forgotten this machine as {name}");

@@ -408,7 +408,7 @@ fn release_waits_until_dns_forgot_the_address() {
     let waits = planned(&world);
     assert_eq!(
         (in_short(&waits).as_str(), waits.wake.at),
-        ("- DNSDetachPending", t0() + SignedDuration::from_secs(10))
+        ("- DNSDetachPending", t0() + SignedDuration::from_secs(15))
     );
     world.now = waits.wake.at;
     assert_eq!(in_short(&planned(&world)), "Release Releasing");
