@@ -134,6 +134,11 @@ impl Gate {
         self.frost.thaw();
     }
 
+    /// Whether it is frozen now.
+    pub fn is_frozen(&self) -> bool {
+        self.frost.is_frozen()
+    }
+
     /// The layer for one client; `client` names it in the trace.
     pub fn layer(&self, client: &'static str) -> GateLayer {
         GateLayer { gate: self.clone(), client }

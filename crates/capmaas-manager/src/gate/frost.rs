@@ -24,6 +24,10 @@ impl Frost {
         self.lock().frozen = true;
     }
 
+    pub(super) fn is_frozen(&self) -> bool {
+        self.lock().frozen
+    }
+
     pub(super) fn thaw(&self) {
         let held = {
             let mut state = self.lock();
