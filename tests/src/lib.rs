@@ -14,8 +14,9 @@
 //! before us in [`defects`].
 //!
 //! **How data flows.** Script → embedded API server ↔ scenery, manager ↔ simulated MAAS → simulated machines → workload cluster. All in
-//! one process and deterministic: same seed, same trace ([`trace_hash`]), also in two processes. A [`Gate`] may stop the manager at any
-//! numbered call ([`stop_at`]); then a new one takes over, as after a crash.
+//! one process and deterministic: same seed, same trace ([`trace_hash`]), also in two processes. A [`Gate`] may disturb the manager at any
+//! numbered call. [`stage`] plays the [`stories`] under such disturbances (managers that are stopped, two that lead at once, faults), and
+//! [`invariants`] are what must hold all the while.
 //!
 //! ```
 //! use capmaas_tests::{condition, in_lab};
@@ -31,13 +32,17 @@
 pub mod conformance;
 pub mod contract;
 pub mod defects;
+pub mod invariants;
+pub mod moving;
 #[cfg(test)]
 mod proofs;
+pub mod stage;
+pub mod stories;
 
 use std::future::Future;
 use std::time::Duration;
 
-use capmaas_manager::gate::{Gate, Verdict};
+use capmaas_manager::gate::Gate;
 use capmaas_manager::{Credentials, Manager, Settings};
 use capmaas_sandbox::sandbox::{MAAS_URL, Sandbox, SandboxConfig};
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
@@ -45,17 +50,16 @@ use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::invariants::FOREIGN;
+
 /// Longest policy time that a script waits for one thing.
 pub const PATIENCE: Duration = Duration::from_secs(2 * 3600);
-
-/// Host name of the machine that is somebody else's.
-pub const FOREIGN: &str = "foreign";
 
 /// A world with a manager in it.
 pub struct Play {
     /// The world.
     pub sandbox: Sandbox,
-    /// The gate of the first manager.
+    /// The gate of the manager.
     pub gate: Gate,
     /// Flags of the manager.
     pub settings: Settings,
@@ -70,7 +74,7 @@ impl Play {
         Self::with(SandboxConfig::lab(seed, machines).expect("the lab's own configuration")).await
     }
 
-    /// The same, on hardware that takes half a minute to deploy, and with a machine in it that is somebody else's: fewer polls, so that
+    /// The same, on hardware that takes half a minute to deploy, and with machines in it that are somebody else's: fewer polls, so that
     /// each call can be made the last one of a manager.
     ///
     /// # Panics
@@ -85,17 +89,15 @@ impl Play {
             first_boot: s(5),
             power_on: s(2),
             release: s(5),
+            deploy_watchdog: s(90),
             ..maas_sim::Durations::default()
         };
         config.nodes.kubeadm = s(5);
         // As much shorter than MAAS's own as the hardware is quicker.
         config.deadlines = maas_client::Deadlines::all(s(20));
-        config.maas.machines.push(maas_sim::MachineSpec::named(FOREIGN));
+        invariants::specify_strangers(&mut config.maas);
         let play = Self::with(config).await;
-        play.sandbox.maas.with(|region, now| {
-            region.set_owner(now, FOREIGN, Some("alice")).expect("alice exists");
-            region.set_status(now, FOREIGN, maas_sim::Status::Deployed).expect("it exists");
-        });
+        invariants::hand_out_strangers(&play.sandbox.maas);
         play
     }
 
@@ -109,24 +111,16 @@ impl Play {
         Self { sandbox, gate: Gate::open(), settings: Settings::default() }
     }
 
-    /// Runs world, manager and script until the script ends. When the gate stops the manager, another one takes over behind an open
-    /// gate.
+    /// Runs world, manager and script until the script ends.
     pub async fn run<T>(&self, script: impl Future<Output = T>) -> T {
-        let managers = async {
-            {
-                let env = self.sandbox.env(&self.gate, self.settings.clone());
-                tokio::select! { biased;
-                    () = self.gate.stopped() => {}
-                    ended = Manager::run(env, std::future::pending()) => panic!("the manager ended: {ended:?}"),
-                }
-            }
-            let env = self.sandbox.env(&Gate::open(), self.settings.clone());
+        let manager = async {
+            let env = self.sandbox.env(&self.gate, self.settings.clone());
             let ended = Manager::run(env, std::future::pending()).await;
-            panic!("the second manager ended: {ended:?}")
+            panic!("the manager ended: {ended:?}")
         };
         tokio::select! { biased;
             never = self.sandbox.world() => match never {},
-            () = managers => unreachable!("it runs for ever"),
+            () = manager => unreachable!("it runs for ever"),
             done = script => done,
         }
     }
@@ -138,6 +132,9 @@ pub fn resource(kind: &str) -> ApiResource {
         "Cluster" => ("cluster.x-k8s.io", "v1beta2", "clusters"),
         "Machine" => ("cluster.x-k8s.io", "v1beta2", "machines"),
         "MachineDeployment" => ("cluster.x-k8s.io", "v1beta2", "machinedeployments"),
+        "MachineSet" => ("cluster.x-k8s.io", "v1beta2", "machinesets"),
+        "KubeadmConfig" => ("bootstrap.cluster.x-k8s.io", "v1beta2", "kubeadmconfigs"),
+        "KubeadmConfigTemplate" => ("bootstrap.cluster.x-k8s.io", "v1beta2", "kubeadmconfigtemplates"),
         "KubeadmControlPlane" => ("controlplane.cluster.x-k8s.io", "v1beta2", "kubeadmcontrolplanes"),
         "MaasCluster" => ("infrastructure.cluster.x-k8s.io", "v1beta1", "maasclusters"),
         "MaasMachine" => ("infrastructure.cluster.x-k8s.io", "v1beta1", "maasmachines"),
@@ -159,7 +156,12 @@ pub struct Hand<'a> {
 impl<'a> Hand<'a> {
     /// A hand in this world.
     pub fn new(play: &'a Play) -> Self {
-        Self { play, client: play.sandbox.client() }
+        Self::at(play, &play.sandbox)
+    }
+
+    /// The same, at another management cluster of that world.
+    pub fn at(play: &'a Play, cluster: &Sandbox) -> Self {
+        Self { play, client: cluster.client() }
     }
 
     /// A client of the region for what an operator does in MAAS; with the controller's own key, and not through its gate.
@@ -228,6 +230,20 @@ impl<'a> Hand<'a> {
     /// # Panics
     /// When it does not within [`PATIENCE`].
     pub async fn until<T, F: Future<Output = Option<T>>>(&self, what: &str, probe: impl Fn() -> F) -> T {
+        self.until_every(Duration::from_secs(5), what, probe).await
+    }
+
+    /// The same for what does not last: looks ten times a second.
+    pub async fn until_soon<T, F: Future<Output = Option<T>>>(&self, what: &str, probe: impl Fn() -> F) -> T {
+        self.until_every(Duration::from_millis(100), what, probe).await
+    }
+
+    async fn until_every<T, F: Future<Output = Option<T>>>(
+        &self,
+        period: Duration,
+        what: &str,
+        probe: impl Fn() -> F,
+    ) -> T {
         let clock = self.play.sandbox.clock;
         let end = clock.now() + PATIENCE;
         loop {
@@ -244,7 +260,7 @@ impl<'a> Hand<'a> {
                 }
                 panic!("waited in vain: {what}\n{state}");
             }
-            clock.sleep(Duration::from_secs(5)).await;
+            clock.sleep(period).await;
         }
     }
 
@@ -275,12 +291,9 @@ impl<'a> Hand<'a> {
         .await;
     }
 
-    /// True when nothing was done to the machine that is somebody else's, if there is one.
+    /// True when nothing was done to the machines that are somebody else's, if there are any.
     pub fn foreign_is_untouched(&self) -> bool {
-        let machine = self.play.sandbox.maas.with(|region, _| region.machine(FOREIGN));
-        machine.is_none_or(|m| {
-            m.owner.as_deref() == Some("alice") && m.status == maas_sim::Status::Deployed && m.owner_data.is_empty()
-        })
+        invariants::strangers_are_untouched(&self.play.sandbox.maas)
     }
 
     /// Host names of machines in MAAS that we hold.
@@ -288,7 +301,7 @@ impl<'a> Hand<'a> {
         self.play.sandbox.maas.with(|region, _| {
             let all = region.system_ids().into_iter().filter_map(|id| region.machine(&id)).collect::<Vec<_>>();
             let taken = |m: &maas_sim::MachineState| m.owner.is_some() || m.status != maas_sim::Status::Ready;
-            all.into_iter().filter(taken).map(|m| m.hostname).filter(|name| name != FOREIGN).collect()
+            all.into_iter().filter(taken).map(|m| m.hostname).filter(|name| !name.starts_with(FOREIGN)).collect()
         })
     }
 }
@@ -331,7 +344,6 @@ pub async fn seed_scenario(play: &Play) {
     hand.delete("Cluster", "my-cluster").await;
     hand.until_gone().await;
     assert_eq!(hand.held(), Vec::<String>::new(), "every machine is back in the pool");
-    assert!(hand.foreign_is_untouched(), "a machine that is not ours was touched");
     play.sandbox.clock.sleep(Duration::from_secs(60)).await;
     let left = play.sandbox.maas.with(|region, now| region.resolve(now, &host));
     assert!(left.is_empty(), "{host} still resolves to {left:?}");
@@ -362,15 +374,6 @@ pub fn in_lab<T>(machines: usize, script: impl AsyncFnOnce(&Hand<'_>) -> T) -> T
 pub fn trace_hash(gate: &Gate) -> String {
     let digest = Sha256::digest(gate.trace().join("\n").as_bytes());
     digest.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-/// A gate that stops the manager at one call, before it is sent or after it took effect.
-pub fn stop_at(number: u64, after: bool) -> Gate {
-    Gate::with_rule(move |call| match call.number == number {
-        true if after => Verdict::StopAfter,
-        true => Verdict::StopBefore,
-        false => Verdict::Pass,
-    })
 }
 
 /// A runtime with paused time and one thread: what every scenario runs in.
