@@ -7,7 +7,7 @@
 //! happened, in MAAS's words, and what may be concluded from it: see [`error`].
 //!
 //! # What it is not
-//! No policy: it chooses no machine, waits for no deployment and repeats no write that might act twice.
+//! No policy: it chooses no machine, waits for nothing unasked and repeats no write that might act twice.
 //! No Kubernetes. No API v3 (which has no machine life cycle yet).
 //!
 //! # How data flows
@@ -18,6 +18,22 @@
 //! Nonce and time of a signature come from a [`StampSource`], jitter from an injected
 //! `fastrand::Rng`, deadlines are tokio time: a program that injects all three and its own service runs
 //! the same way every time.
+//!
+//! # What to use for what
+//! | you want | use |
+//! |---|---|
+//! | machines from allocate to release | [`Client::machines`] |
+//! | a machine until it is deployed | [`wait_until`] with [`status_is`] |
+//! | to know why a deployment failed | [`Client::results`] with [`ScriptSetId::CurrentInstallation`] |
+//! | where each address of a machine is | [`Machine::addresses`] |
+//! | names and records | [`Client::dns_resources`], [`Client::dns_records`] |
+//! | what happens | [`follow_events`] |
+//! | an image in MAAS | [`BootResourcesClient::upload`] |
+//! | anything else MAAS can do | [`Client::call`] with a row of [`operation`] |
+//! | a fleet too large to hold | [`AnyCall::entries`] |
+//! | to be gentle to a region, or impatient | [`ClientBuilder::lanes`], [`ClientBuilder::total_deadline`], [`Deadlines`] |
+//! | numbers about calls | [`ClientBuilder::observer`] |
+//! | no runtime of your own | [`block_on`] |
 //!
 //! # A whole program
 //! Over the network one writes `Client::builder("http://maas.example:5240/MAAS", &key)?.build()?`.
@@ -60,6 +76,7 @@
 #![cfg_attr(any(test, feature = "mock"), allow(unreachable_pub))]
 
 mod base_url;
+mod block_on;
 mod call;
 mod capabilities;
 mod client;
@@ -93,6 +110,7 @@ mod wait;
 mod wire;
 
 pub use base_url::{BaseUrl, UrlError};
+pub use block_on::block_on;
 pub use capabilities::Capabilities;
 pub use client::{BuildError, Client, ClientBuilder};
 pub use dns::*;

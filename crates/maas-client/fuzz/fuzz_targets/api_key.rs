@@ -13,10 +13,8 @@ fuzz_target!(|data: &[u8]| {
             // a short secret may be part of any word
             assert!(secret.len() < 12 || !shown.replace(text.trim().split(':').next().unwrap_or_default(), "").contains(secret));
         }
-        Err(error) => {
-            let shown = format!("{error} {error:?}");
-            assert!(text.trim().len() < 60 || !shown.contains(text.trim()));
-        }
+        // the error has no room for the key: it is Copy, with fixed words
+        Err(error) => assert!(format!("{error} {error:?}").len() < 200),
     }
     if let Ok(url) = text.parse::<BaseUrl>() {
         assert_eq!(url.as_str().parse::<BaseUrl>().as_ref(), Ok(&url), "a URL we made is a URL");

@@ -13,7 +13,7 @@ fuzz_target!(|data: &[u8]| {
     let kinds = ["text/html", "application/json", "text/plain", ""];
     headers.insert("content-type", HeaderValue::from_static(kinds[usize::from(*kind) % kinds.len()]));
     if *wait > 0 {
-        headers.insert("retry-after", HeaderValue::from(*wait));
+        headers.insert("retry-after", HeaderValue::from(u16::from(*wait)));
     }
     if let Ok(value) = HeaderValue::from_bytes(&body[..body.len().min(40)]) {
         headers.insert("location", value.clone());

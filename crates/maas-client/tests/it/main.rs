@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // clippy's exception for tests does not see the functions tests share
 
 mod completeness;
+mod embedding;
 mod loopback;
 mod reality;
 mod recordings;
