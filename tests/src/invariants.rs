@@ -41,7 +41,7 @@ const STRANGERS: [(&str, Option<&str>, Status); 6] = [
 
 /// Puts machines that are somebody else's into a region that is about to be made.
 pub fn specify_strangers(config: &mut maas_sim::Config) {
-    config.machines.extend(STRANGERS.map(|(name, ..)| MachineSpec::named(&format!("{FOREIGN}{name}"))));
+    config.machines.extend(STRANGERS.map(|(name, ..)| MachineSpec::named(format!("{FOREIGN}{name}"))));
 }
 
 /// Gives them to whom they belong.
@@ -111,7 +111,10 @@ impl Claim {
 impl std::fmt::Display for Claim {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { cluster, name, uid, token, system_id, provider_id, deleting } = self;
-        write!(f, "MaasMachine {name} of management cluster {cluster} (uid {uid}, claim {token:?}, systemID {system_id:?}, ")?;
+        write!(
+            f,
+            "MaasMachine {name} of management cluster {cluster} (uid {uid}, claim {token:?}, systemID {system_id:?}, "
+        )?;
         write!(f, "providerID {provider_id:?}, deleting {deleting})")
     }
 }
@@ -123,7 +126,9 @@ fn token_of(machine: &MachineState) -> &str {
 
 fn shown(machine: &MachineState) -> String {
     let MachineState { hostname, system_id, status, owner, agent_name, owner_data, deployment, .. } = machine;
-    format!("{hostname} ({system_id}): {status}, owner {owner:?}, agent_name {agent_name:?}, {owner_data:?}, deployment {deployment}")
+    format!(
+        "{hostname} ({system_id}): {status}, owner {owner:?}, agent_name {agent_name:?}, {owner_data:?}, deployment {deployment}"
+    )
 }
 
 struct State {
@@ -154,7 +159,7 @@ impl Inspector {
     /// Of a region and the management clusters that share it. What is foreign now has to stay as it is.
     pub fn new(clusters: &[&Sandbox]) -> Self {
         let maas = clusters[0].maas.clone();
-        let all = maas.look(|region| machines(region));
+        let all = maas.look(machines);
         let strangers = all.into_iter().filter(|(_, m)| m.hostname.starts_with(FOREIGN)).collect();
         let state = State {
             maas,
@@ -208,7 +213,7 @@ impl Inspector {
         let mut state = self.lock();
         state.look("at rest");
         let mut found = state.violations.clone();
-        let (claims, machines) = (state.claims.1.clone(), state.maas.look(|region| machines(region)));
+        let (claims, machines) = (state.claims.1.clone(), state.maas.look(machines));
         let ours = machines.values().filter(|m| !state.strangers.contains_key(&m.system_id));
         for machine in ours.filter(|m| m.owner.is_some() || m.status != Status::Ready) {
             let of: Vec<_> = claims.iter().filter(|c| c.host() == machine.system_id).collect();
@@ -320,7 +325,7 @@ impl State {
 
     fn look(&mut self, at: &str) {
         self.refresh();
-        let all = self.maas.look(|region| machines(region));
+        let all = self.maas.look(machines);
         let mut wrong: Vec<String> = Vec::new();
         for (id, was) in &self.strangers {
             match all.get(id) {
@@ -330,7 +335,8 @@ impl State {
             }
         }
         let mut running: BTreeMap<&str, &MachineState> = BTreeMap::new();
-        let ours = all.values().filter(|m| m.owner.as_deref() == Some(US) && !self.strangers.contains_key(&m.system_id));
+        let ours =
+            all.values().filter(|m| m.owner.as_deref() == Some(US) && !self.strangers.contains_key(&m.system_id));
         for machine in ours {
             if let Some(mark) = machine.owner_data.get(MARK)
                 && !machine.agent_name.is_empty()

@@ -60,7 +60,9 @@ impl Stage {
 
     /// The management clusters, each with the name of its manager in reports.
     pub fn clusters(&self) -> Vec<(&Sandbox, &'static str)> {
-        std::iter::once((&self.play.sandbox, "the manager")).chain(self.target.as_ref().map(|t| (t, "the target's manager"))).collect()
+        std::iter::once((&self.play.sandbox, "the manager"))
+            .chain(self.target.as_ref().map(|t| (t, "the target's manager")))
+            .collect()
     }
 
     /// A manager behind a gate; `seed` is its own.
