@@ -150,7 +150,7 @@
 //! |  |  | e2e | `pause` |
 //! | §31.10 | finalizer first; release verified; restart and move safe (find by providerID/claim) | unit | `crates/capmaas-reconcile/tests/it/contract.rs::a_finalizer_that_somebody_removed_comes_back` |
 //! |  |  | unit | `crates/capmaas-reconcile/tests/it/machine/life.rs::deletion_waits_and_says_for_what` |
-//! |  |  | embedded | `tests/it/crash.rs::a_crash_at_any_call_of_the_seed_scenario_converges` |
+//! |  |  | embedded | `tests/it/crash.rs::a_manager_that_is_stopped_at_any_call_of_any_story_is_replaced_and_the_story_ends_well` |
 //! |  |  | unit | `crates/capmaas-reconcile/tests/it/machine/life.rs::an_object_that_arrives_by_a_move_keeps_its_machine` |
 //! |  |  | e2e | `restart` |
 //! |  |  | e2e | `move` |

@@ -30,6 +30,7 @@ fn everything(error: &dyn std::error::Error) -> String {
         .collect()
 }
 
+/// W-41
 #[tokio::test]
 async fn neither_errors_nor_spans_at_trace_level_tell_token_or_secret() {
     let printed = Buffer::default();
