@@ -220,3 +220,37 @@ async fn a_private_authority_is_trusted_only_when_given_also_through_a_tunnel() 
     let error = Client::builder(&url, KEY).unwrap().ca_pem("no certificate").build().unwrap_err();
     assert!(matches!(error, BuildError::Tls(_)), "{error}");
 }
+
+#[tokio::test]
+async fn a_client_certificate_is_shown_to_whoever_asks_for_one() {
+    use tokio_rustls::rustls;
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let ours = rcgen::generate_simple_self_signed(vec!["capmaas".to_owned()]).unwrap();
+    let key = rustls_pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut known = rustls::RootCertStore::empty();
+    known.add(ours.cert.der().clone()).unwrap();
+    let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(known), provider.clone());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(verifier.build().unwrap())
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let config = Arc::new(config);
+    let (address, _server) = server(move |stream| serve_tls(config.clone(), stream)).await;
+    let url = format!("https://localhost:{}/MAAS", address.port());
+    let builder = || Client::builder(&url, KEY).unwrap().no_proxy().ca_pem(made.cert.pem()).retry(RetryPolicy::none());
+
+    let (certificate, key) = (ours.cert.pem(), ours.signing_key.serialize_pem());
+    let shown = builder().identity_pem(certificate.clone(), key.clone()).build().unwrap();
+    assert_eq!(shown.zones().list().await.unwrap(), []);
+    let error = builder().build().unwrap().zones().list().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Transport, "{error:?}");
+
+    for (certificate, secret) in [("no certificate", key.as_str()), (&certificate, "SecretButNoKey")] {
+        let error = builder().identity_pem(certificate, secret).build().unwrap_err();
+        assert!(matches!(error, BuildError::Tls(_)), "{error}");
+        assert!(!format!("{error} {error:?}").contains("SecretButNoKey"));
+    }
+}
