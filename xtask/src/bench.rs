@@ -17,6 +17,12 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 5)]
         runs: usize,
     },
+    /// The simulator of MAAS: 10,000 machines resident, filtered and whole lists
+    Sim {
+        /// Arguments of the measuring program
+        #[arg(trailing_var_arg = true)]
+        arguments: Vec<String>,
+    },
 }
 
 /// What one run of a program cost.
@@ -53,9 +59,26 @@ fn median(costs: &[Cost]) -> Cost {
     Cost { seconds: seconds[seconds.len() / 2], peak_kib: peaks[peaks.len() / 2] }
 }
 
-/// Runs it; true when the client is as good as it has to be.
+/// Runs it; true when what was measured is as good as it has to be.
 pub(crate) fn run(root: &Path, bench: &Bench) -> Result<bool> {
-    let Bench::Client { machines, runs } = *bench;
+    match bench {
+        Bench::Client { machines, runs } => client(root, *machines, *runs),
+        Bench::Sim { arguments } => simulator(root, arguments),
+    }
+}
+
+/// Builds the measuring program in release mode, it alone, and runs it; its figures go to standard output.
+fn simulator(root: &Path, arguments: &[String]) -> Result<bool> {
+    let status = Command::new(env!("CARGO"))
+        .current_dir(root)
+        .args(["run", "--quiet", "--release", "--package", "maas-sim", "--example", "scale", "--"])
+        .args(arguments)
+        .status()
+        .context("cargo run")?;
+    Ok(status.success())
+}
+
+fn client(root: &Path, machines: usize, runs: usize) -> Result<bool> {
     ensure!(machines > 0 && runs > 0, "nothing to measure");
     let folder = root.join("target/bench");
     std::fs::create_dir_all(&folder)?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use capmaas_manager::Clock;
 use ipnet::IpNet;
-use maas_sim::{ADMIN_KEY, Config, Region, SharedRegion};
+use maas_sim::{ADMIN_KEY, Config, Costs, Region, SharedRegion};
 use tokio::net::{TcpListener, UdpSocket};
 
 /// Flags of `maas-sim`.
@@ -26,31 +26,42 @@ pub(crate) struct Args {
     /// this computer can listen on; MAAS itself leaves the first nine alone.
     #[arg(long, value_name = "CIDR", conflicts_with = "inventory")]
     subnet: Option<IpNet>,
-    /// Inventory in YAML: machines, zones, pools, images, durations.
+    /// Inventory in YAML: machines, zones, pools, subnets, images, durations; or what a region's list calls answered, in JSON,
+    /// where the name ends in .json.
     #[arg(long)]
     inventory: Option<PathBuf>,
-    /// Seed of whatever is random.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    /// Seed of whatever is random; default: the inventory's, else 1.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Version of MAAS to be, such as 3.4.10 or 4.0.0; default: the inventory's, else 3.7.3.
+    #[arg(long)]
+    maas_version: Option<String>,
+    /// Takes as long to answer as a region of one host does, per request and per machine in an answer.
+    #[arg(long)]
+    slow: bool,
     /// How fast its time runs.
     #[arg(long, default_value_t = 1.0, value_parser = crate::speed)]
     speed: f64,
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let config = match &args.inventory {
+    let mut config = match &args.inventory {
         Some(path) => {
             let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-            Config::from_yaml(&text).with_context(|| path.display().to_string())?
+            let read =
+                if path.extension().is_some_and(|e| e == "json") { Config::from_dump } else { Config::from_yaml };
+            read(&text).with_context(|| path.display().to_string())?
         }
-        None => {
-            let lab = match args.subnet {
-                Some(block) => Config::lab_in(args.machines, block).context("--subnet")?,
-                None => Config::lab(args.machines),
-            };
-            Config { seed: args.seed, ..lab }
-        }
+        None => match args.subnet {
+            Some(block) => Config::lab_in(args.machines, block).context("--subnet")?,
+            None => Config::lab(args.machines),
+        },
     };
+    config.seed = args.seed.unwrap_or(config.seed);
+    config.version = args.maas_version.unwrap_or(config.version);
+    if args.slow {
+        config.costs = Costs::real();
+    }
     let key = config.users.first().and_then(|u| u.api_keys.first().cloned()).unwrap_or_else(|| ADMIN_KEY.to_owned());
     let epoch = Clock::system().now();
     let clock = Clock::new(epoch, args.speed);
@@ -68,7 +79,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         None => String::new(),
     };
     let lines = format!(
-        "MAAS_ENDPOINT=http://{address}/MAAS\nMAAS_API_KEY={key}\n{dns_line}# knobs: http://{address}/MAAS/sim/ (machines, counters, region …); Ctrl-C ends\n"
+        "MAAS_ENDPOINT=http://{address}/MAAS\nMAAS_API_KEY={key}\n{dns_line}# knobs: http://{address}/MAAS/sim/ (machines, faults, advance, counters, region …); Ctrl-C ends\n"
     );
     crate::out(lines.as_bytes())?;
     let names = async {

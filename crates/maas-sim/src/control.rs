@@ -43,6 +43,7 @@
 //! | `GET /MAAS/sim/dns` | | `{"names": []}` of all DNS resources |
 //! | `POST /MAAS/sim/dns` | `{"fqdn": "x.maas", "addresses": ["10.0.0.1"]}` | `{"id"}` |
 //! | `GET /MAAS/sim/resolve?name=x.maas` | | `{"addresses": [], "ttl"}`: for how many seconds that may be kept, also that there are none; null outside of our domains |
+//! | `POST /MAAS/sim/advance` | `{"seconds": 600}`: the region's time jumps, callers' clocks do not | `{"now"}` |
 //! | `POST /MAAS/sim/tick` | | `{"now", "next"}` |
 
 use std::net::IpAddr;
@@ -65,22 +66,43 @@ use crate::zones::RecordKind;
 /// Where control endpoints live.
 pub const PREFIX: &str = "/MAAS/sim/";
 
+/// The one that is about the shell's clock and not about the region.
+pub(crate) const ADVANCE: &str = "/MAAS/sim/advance";
+
+/// How far to put the time forward, from the body `{"seconds": 600}`.
+pub(crate) fn seconds_to_advance(request: &Request<Bytes>) -> Option<Duration> {
+    let body: Value = serde_json::from_slice(request.body()).ok()?;
+    duration(body["seconds"].as_f64()?).ok()
+}
+
+/// The answer to that.
+pub(crate) fn advanced(now: Timestamp, done: bool) -> Response<Bytes> {
+    if done {
+        reply(StatusCode::OK, &json!({"now": now.to_string()}))
+    } else {
+        reply(StatusCode::BAD_REQUEST, &json!({"error": "body: seconds must be a number"}))
+    }
+}
+
+fn reply(status: StatusCode, value: &Value) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(format!("{value:#}\n")));
+    *response.status_mut() = status;
+    response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
 /// Answers a control call.
 pub(crate) fn handle(region: &mut Region, now: Timestamp, request: &Request<Bytes>) -> Response<Bytes> {
-    let (status, value) = match answer(region, now, request) {
-        Ok(value) => (StatusCode::OK, value),
+    match answer(region, now, request) {
+        Ok(value) => reply(StatusCode::OK, &value),
         Err(error) => {
             let status = match error.kind() {
                 KnobErrorKind::NotFound => StatusCode::NOT_FOUND,
                 KnobErrorKind::Invalid => StatusCode::BAD_REQUEST,
             };
-            (status, json!({"error": error.to_string()}))
+            reply(status, &json!({"error": error.to_string()}))
         }
-    };
-    let mut response = Response::new(Bytes::from(format!("{value:#}\n")));
-    *response.status_mut() = status;
-    response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+    }
 }
 
 fn answer(region: &mut Region, now: Timestamp, request: &Request<Bytes>) -> Result<Value, KnobError> {

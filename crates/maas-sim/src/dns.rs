@@ -284,6 +284,8 @@ impl Region {
 
     /// The name of a resource changed its answer, or is about to.
     pub(crate) fn touch_resource(&mut self, id: u64) {
+        // Domains show how many records they have, and machines show their domain.
+        self.refer_anew();
         if let Some(fqdn) = self.dns.get(&id).map(|r| self.resource_fqdn(r)) {
             self.touch_name(&fqdn);
         }
@@ -299,6 +301,11 @@ impl Region {
 
     /// The machine's own name, and those of its interfaces where there are several addresses.
     pub(crate) fn touch_machine_names(&mut self, id: u64) {
+        // Its addresses are about to be others, or were until now.
+        let host = self.machines.get_mut(&id).map(|m| m.hostname.clone());
+        if self.dns.values().any(|r| Some(&r.name) == host.as_ref()) {
+            self.refer_anew();
+        }
         let Some(machine) = self.machines.get(&id) else {
             return;
         };

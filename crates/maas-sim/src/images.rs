@@ -4,12 +4,34 @@ use serde_json::{Value, json};
 
 use crate::form::Params;
 use crate::region::Region;
-use crate::reply::{Answer, Reply};
+use crate::reply::{Answer, FieldErrors, Reply};
 use crate::route::Call;
-use crate::state::{Image, Machine};
+use crate::state::{Image, Machine, Upload};
 
 impl Region {
-    pub(crate) fn answer_images(&self, call: &Call) -> Answer {
+    pub(crate) fn answer_images(&mut self, call: &Call) -> Answer {
+        if call.method() != "GET" {
+            call.admin_or(if call.is_single() { Reply::forbidden() } else { Reply::admins_only() })?;
+        }
+        match (call.resource(), call.method(), call.op()) {
+            ("boot-resource-upload", ..) => return self.upload_chunk(call),
+            ("boot-resources", "POST", "import") => return Ok(Reply::text(200, "Import of boot resources started")),
+            ("boot-resources", "POST", "stop_import") => {
+                return Ok(Reply::text(200, "Import of boot resources is being stopped"));
+            }
+            ("boot-resources", "POST", _) => return self.create_image(call),
+            ("boot-resource", "DELETE", _) => {
+                let known = self.images.len();
+                self.images.retain(|i| i.id.to_string() != call.key);
+                // Their handler trips over what is not there.
+                return if known == self.images.len() {
+                    Err(Reply::text(500, "BootResource matching query does not exist."))
+                } else {
+                    Ok(Reply::no_content())
+                };
+            }
+            _ => {}
+        }
         if call.is_single() {
             let image = self
                 .images
@@ -39,6 +61,48 @@ impl Region {
         Ok(Reply::list(rows.into_iter().map(image_json).collect()))
     }
 
+    /// An image that a person uploads: its row, and the address that its bytes go to.
+    fn create_image(&mut self, call: &Call) -> Answer {
+        let data = &call.form.data;
+        let text = |key: &str| data.last(key).unwrap_or("").to_owned();
+        let mut errors = FieldErrors::default();
+        for field in ["name", "architecture", "sha256", "size"] {
+            if text(field).is_empty() {
+                errors.add(field, "This field is required.");
+            }
+        }
+        errors.check()?;
+        let size = text("size").parse().map_err(|_| Reply::invalid("size", "Enter a whole number."))?;
+        let architecture = text("architecture").split('/').next().unwrap_or("").to_owned();
+        let (name, title) = (text("name"), text("title"));
+        let release = if name.contains('/') { name } else { format!("custom/{name}") };
+        // A new version takes the place of the old one.
+        self.images.retain(|i| !(i.uploaded && i.release == release && i.architecture == architecture));
+        let id = self.next_id("image");
+        let upload = Some(Upload { size, received: 0, sha256: text("sha256") });
+        let (uploaded, alias, kernel) = (true, None, None);
+        self.images.push(Image { id, uploaded, release, alias, architecture, kernel, title, upload });
+        let Some(image) = self.images.last() else { return Ok(Reply::null()) };
+        let mut shown = image_json(image);
+        shown["sets"] = sets_json(image);
+        Ok(Reply::json_status(201, &shown))
+    }
+
+    /// Chunks come in order; the image can be deployed when all of it is there.
+    fn upload_chunk(&mut self, call: &Call) -> Answer {
+        let length = call.body.len() as u64;
+        let image = self.images.iter_mut().find(|i| i.id.to_string() == call.key && call.rest == call.key);
+        let upload = image.and_then(|i| i.upload.as_mut()).ok_or_else(|| Reply::missing("BootResourceFile"))?;
+        if length == 0 {
+            return Err(Reply::text(400, "Missing Content-Length header or empty content."));
+        }
+        if upload.received + length > upload.size {
+            return Err(Reply::text(400, "Too much data received."));
+        }
+        upload.received += length;
+        Ok(Reply::text(200, "OK"))
+    }
+
     /// Operating system, series and kernel of a deployment.
     pub(crate) fn choose_image(&self, machine: &Machine, post: &Params) -> Result<(String, String, String), Reply> {
         let wanted = post.last("distro_series").unwrap_or("");
@@ -48,9 +112,13 @@ impl Region {
             self.is_at_least(3, 6)
                 && i.alias.as_deref().is_some_and(|a| a == wanted || format!("{}/{a}", os_of(i)) == wanted)
         };
-        let is = |i: &&Image| match wanted {
-            "" => !i.uploaded,
-            _ => i.release == wanted || series_of(i) == wanted || alias(i) || os_of(i) == wanted,
+        let whole = |i: &Image| i.upload.as_ref().is_none_or(|u| u.received == u.size);
+        let is = |i: &&Image| {
+            whole(i)
+                && match wanted {
+                    "" => !i.uploaded,
+                    _ => i.release == wanted || series_of(i) == wanted || alias(i) || os_of(i) == wanted,
+                }
         };
         let Some(image) = self.images.iter().find(is) else {
             let mut known: Vec<String> = self.images.iter().map(|i| format!("'{}'", i.release)).collect();
@@ -97,6 +165,15 @@ fn sets_json(image: &Image) -> Value {
             (*kind).to_owned(),
             json!({"filename": kind, "filetype": kind, "sha256": sha, "filename_on_disk": on_disk, "size": 512, "complete": true}),
         );
+    }
+    if let Some(upload) = &image.upload {
+        let (id, complete) = (image.id, upload.received == upload.size);
+        let mut file = json!({"filename": "root-tgz", "filetype": "root-tgz", "sha256": upload.sha256, "filename_on_disk": "root", "size": upload.size, "complete": complete});
+        if !complete {
+            file["progress"] = json!(upload.received * 100 / upload.size.max(1));
+            file["upload_uri"] = json!(format!("/MAAS/api/2.0/boot-resources/{id}/upload/{id}/"));
+        }
+        return json!({"20260801": {"version": "20260801", "label": "uploaded", "size": upload.size, "complete": complete, "files": {"root-tgz": file}}});
     }
     let label = if image.uploaded { "uploaded" } else { "stable" };
     json!({"20260801": {"version": "20260801", "label": label, "size": 512 * kinds.len(), "complete": true, "files": files}})

@@ -9,6 +9,7 @@ use crate::compose::VmHost;
 use crate::config::{
     Config, DiskSpec, ImageSpec, InterfaceSpec, LinkMode, LinkSpec, MachineSpec, RangeSpec, SubnetSpec,
 };
+use crate::machine_table::{Machines, Shown};
 use crate::region::Region;
 use crate::results::{COMMISSIONING, RunKind, ScriptStatus};
 use crate::state::{
@@ -41,7 +42,8 @@ impl Region {
             subnets: BTreeMap::new(),
             ranges: BTreeMap::new(),
             images: Vec::new(),
-            machines: BTreeMap::new(),
+            machines: Machines::default(),
+            references: 0,
             by_system_id: BTreeMap::new(),
             by_hostname: BTreeMap::new(),
             by_status: BTreeMap::new(),
@@ -174,6 +176,7 @@ impl Region {
                 architecture: image.architecture.clone(),
                 kernel,
                 title: image.title.clone(),
+                upload: None,
             });
         }
     }
@@ -297,6 +300,7 @@ impl Region {
             swap_size: None,
             deployment: 0,
             runs: Vec::new(),
+            shown: Shown::default(),
             epoch: 0,
         };
         self.by_system_id.insert(system_id.clone(), id);

@@ -5,14 +5,33 @@
 //! same answers, byte for byte. Three shells make it usable: [`SharedRegion`] is a `tower::Service` for clients in the
 //! same process, [`serve`] speaks HTTP/1.1 on a socket, [`serve_dns`] answers DNS over UDP and TCP.
 //!
-//! **What it is not.** No DHCP, no images, no VM hosts, no API v3. Operations that a real region has and this one lacks
-//! are answered 501, counted in [`Region::unsimulated`], never faked. The name server has the domains of the region, with
-//! A and AAAA records of machines and DNS resources: no reverse zones, no forwarding, no transfers. What runs on a deployed
-//! machine is somebody else's part: [`Region::take_happenings`] tells when a machine booted and with which user data.
+//! **What it is not.** No DHCP, no API v3, and of VM hosts, which MAAS has removed, only that allocate composes on them.
+//! Operations that a real region has and this one lacks are answered 501 with their name and counted in
+//! [`Region::unsimulated`], never faked. The name server has the domains of the region, with A and AAAA records of machines and
+//! DNS resources: no reverse zones, no forwarding, no transfers. What runs on a deployed machine is somebody else's part:
+//! [`Region::take_happenings`] tells when a machine booted and with which user data.
+//!
+//! **How faithful.** 504 recorded answers of a real MAAS 3.7.3 are replayed in the tests of this crate; what differs stands in
+//! `tests/recordings/differences.txt`, each with its reason. Other versions are switches of [`Config::version`].
+//!
+//! **In a test, three lines:**
+//! ```
+//! use std::time::Duration;
+//! use maas_sim::{Config, SharedRegion};
+//!
+//! let maas = SharedRegion::standing(Config::lab(3)); // a tower::Service: hand it to your client, or to maas_sim::serve
+//! maas.with(|region, now| region.fail_next_deployment(now, "node01", "disk sda is gone"))?;
+//! maas.advance(Duration::from_secs(600)); // virtual time: nothing waits
+//! # Ok::<(), maas_sim::KnobError>(())
+//! ```
+//!
+//! **What goes wrong.** Hardware: [`Region::set_power_cord`], [`Region::set_bmc`], [`Region::fail_deployments`],
+//! [`Region::fail_erases`], [`Region::set_mute`] and more. Between client and region: [`Region::add_fault`],
+//! [`Region::set_outage`], [`Region::restart`]. All of it over HTTP, too: [`control`].
 //!
 //! **How data flows.**
 //! ```text
-//! request ─► route ─► sign-in ─► handler ─► tables ─► reply
+//! request ─► faults ─► route ─► sign-in ─► handler ─► tables ─► reply ─► how it is delivered
 //!                                   └► agenda ─► tick ─► tables, events, happenings ─► whoever simulates the machines
 //! knobs (methods of Region, or control endpoints) ─► tables          tables ─(after a while)─► published zones ─► look_up, DNS
 //! ```
@@ -82,6 +101,7 @@ mod interfaces;
 mod inventory;
 mod knobs;
 mod life;
+mod machine_table;
 mod machines;
 mod nameserver;
 mod net;

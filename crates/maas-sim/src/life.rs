@@ -332,7 +332,7 @@ impl Region {
 
     /// Gives every AUTO row of the machine an address, hidden until it counts as checked.
     fn claim_auto(&mut self, id: u64) -> Result<(), Reply> {
-        let rows = self.rows_of(id);
+        let rows = self.machine_mut(id).map(|m| m.rows().collect::<Vec<_>>()).unwrap_or_default();
         for row in rows {
             let subnet = match self.ips.get(&row) {
                 Some(r) if r.alloc == AllocType::Auto && r.ip.is_none() => r.subnet,

@@ -41,13 +41,10 @@ impl Region {
     pub(crate) fn list_machines(&self, call: &Call) -> Answer {
         let constraints = self.constraints(&call.query, Use::List)?;
         let wanted = |m: &&Machine| Self::sees(m, call) && self.satisfies(m, &constraints, &mut Matched::default());
-        let hits: Vec<Value> = match self.candidates(&constraints) {
-            Some(ids) => {
-                ids.iter().filter_map(|id| self.machines.get(id)).filter(wanted).map(|m| self.machine_json(m)).collect()
-            }
-            None => self.machines.values().filter(wanted).map(|m| self.machine_json(m)).collect(),
-        };
-        Ok(Reply::list(hits))
+        Ok(match self.candidates(&constraints) {
+            Some(ids) => self.machine_list(ids.iter().filter_map(|id| self.machines.get(id)).filter(wanted)),
+            None => self.machine_list(self.machines.values().filter(wanted)),
+        })
     }
 
     pub(crate) fn list_allocated(&self, call: &Call) -> Answer {
@@ -57,7 +54,7 @@ impl Region {
                 && m.owner.as_deref() == Some(call.caller.user.as_str())
                 && (ids.is_empty() || ids.contains(&m.system_id.as_str()))
         };
-        Ok(Reply::list(self.machines.values().filter(own).map(|m| self.machine_json(m)).collect()))
+        Ok(self.machine_list(self.machines.values().filter(own)))
     }
 
     pub(crate) fn all_power_parameters(&self, call: &Call) -> Answer {

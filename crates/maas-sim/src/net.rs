@@ -41,8 +41,12 @@ impl Region {
     /// Removes a row, and DNS resources that have no address left by that.
     pub(crate) fn remove_ip(&mut self, id: u64) {
         self.touch_resources_of(id);
-        if let Some(ip) = self.ips.remove(&id).and_then(|r| r.ip) {
-            self.by_ip.remove(&ip);
+        if let Some(row) = self.ips.remove(&id) {
+            if let Some(ip) = row.ip {
+                self.by_ip.remove(&ip);
+            }
+            // Its machine shows it no more.
+            let _ = row.machine.and_then(|machine| self.machines.get_mut(&machine));
         }
         let records = &self.records;
         self.dns.retain(|dns, r| {
@@ -245,11 +249,10 @@ impl Region {
                 ),
             ));
         };
+        let machine = self.ips.get(&row).and_then(|r| r.machine);
         self.remove_ip(row);
-        for machine in self.machines.values_mut() {
-            for interface in &mut machine.interfaces {
-                interface.rows.retain(|id| *id != row);
-            }
+        for interface in machine.and_then(|id| self.machines.get_mut(&id)).into_iter().flat_map(|m| &mut m.interfaces) {
+            interface.rows.retain(|id| *id != row);
         }
         Ok(Reply::no_content())
     }

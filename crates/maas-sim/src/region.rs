@@ -13,6 +13,7 @@ use crate::compose::VmHost;
 use crate::config::Durations;
 use crate::cost::Costs;
 use crate::faults::ActiveRule;
+use crate::machine_table::Machines;
 use crate::reply::Reply;
 use crate::shelf::Shelves;
 use crate::state::{
@@ -123,7 +124,9 @@ pub struct Region {
     pub(crate) ranges: BTreeMap<u64, IpRange>,
     pub(crate) images: Vec<Image>,
 
-    pub(crate) machines: BTreeMap<u64, Machine>,
+    pub(crate) machines: Machines,
+    /// Counts changes of what machines refer to.
+    pub(crate) references: u64,
     pub(crate) by_system_id: BTreeMap<String, u64>,
     pub(crate) by_hostname: BTreeMap<String, u64>,
     pub(crate) by_status: BTreeMap<Status, BTreeSet<u64>>,

@@ -30,6 +30,11 @@ impl Reply {
         }
     }
 
+    /// 200 with JSON that is written already.
+    pub(crate) fn json_text(body: Vec<u8>) -> Self {
+        Self::new(200, JSON, body)
+    }
+
     /// 200 with JSON indented by four spaces.
     pub(crate) fn json(value: &Value) -> Self {
         Self::json_status(200, value)
@@ -157,7 +162,7 @@ impl Reply {
     }
 }
 
-fn pretty(value: &Value) -> Vec<u8> {
+pub(crate) fn pretty(value: &Value) -> Vec<u8> {
     let mut out = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
     let mut serializer = serde_json::Serializer::with_formatter(&mut out, formatter);

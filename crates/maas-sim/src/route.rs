@@ -27,6 +27,8 @@ pub(crate) struct Call {
     pub(crate) caller: Caller,
     pub(crate) query: Params,
     pub(crate) form: Form,
+    /// The body as it came.
+    pub(crate) body: Bytes,
 }
 
 /// What the web server says outside of the API.
@@ -148,6 +150,7 @@ pub(crate) fn route(region: &mut Region, parts: &Parts, body: &Bytes) -> (String
             caller,
             query: query.clone(),
             form,
+            body: body.clone(),
         })
     })();
     (operation, call)
@@ -169,6 +172,24 @@ impl Region {
     /// Runs the handler of a routed call.
     pub(crate) fn answer(&mut self, call: Call) -> Answer {
         let call = &call;
+        // What machines and their parts do is noticed where it happens; anything else may be what machines refer to.
+        let own = matches!(
+            call.resource.name,
+            "machines"
+                | "machine"
+                | "nodes"
+                | "interfaces"
+                | "interface"
+                | "results"
+                | "result"
+                | "blockdevices"
+                | "blockdevice"
+                | "partitions"
+                | "partition"
+        );
+        if call.method != Method::GET && !own {
+            self.refer_anew();
+        }
         match (call.resource.name, call.method.as_str(), call.op.as_str()) {
             ("version", _, _) => Ok(self.version_info()),
             // A form without data has no fields to complain about.
@@ -215,7 +236,7 @@ impl Region {
             ("ipaddresses", "GET", _) => self.list_ips(call),
             ("ipaddresses", _, "reserve") => self.reserve_ip(call),
             ("ipaddresses", _, _) => self.release_ip(call),
-            ("boot-resources" | "boot-resource", _, _) => self.answer_images(call),
+            ("boot-resources" | "boot-resource" | "boot-resource-upload", _, _) => self.answer_images(call),
             ("results" | "result", _, _) => {
                 let id = self.find(&call.key).map(|m| m.id).ok_or_else(|| Reply::missing("Node"))?;
                 self.answer_results(id, call)

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Limited};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -68,6 +69,8 @@ pub struct SharedRegion {
     region: Arc<Mutex<Region>>,
     clock: ClockFn,
     callers: Option<ClockFn>,
+    /// Milliseconds that the region's time was put forward by.
+    ahead: Arc<AtomicI64>,
     changed: Arc<Notify>,
 }
 
@@ -81,7 +84,20 @@ impl SharedRegion {
     /// Shares a region under that clock.
     #[must_use]
     pub fn new(region: Region, clock: ClockFn) -> Self {
-        Self { region: Arc::new(Mutex::new(region)), clock, callers: None, changed: Arc::new(Notify::new()) }
+        Self {
+            region: Arc::new(Mutex::new(region)),
+            clock,
+            callers: None,
+            ahead: Arc::default(),
+            changed: Arc::new(Notify::new()),
+        }
+    }
+
+    /// A region whose time stands still at the inventory's epoch, and moves by [`SharedRegion::advance`] only: for tests.
+    #[must_use]
+    pub fn standing(config: crate::Config) -> Self {
+        let epoch = config.epoch;
+        Self::new(Region::new(config), Arc::new(move || epoch))
     }
 
     /// The same region for callers who sign their requests by another clock, such as programs outside when the region's own
@@ -92,10 +108,20 @@ impl SharedRegion {
         self
     }
 
-    /// The clock's time.
+    /// The clock's time, with what it was put forward by.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        (self.clock)()
+        let ahead = SignedDuration::from_millis(self.ahead.load(Ordering::SeqCst));
+        (self.clock)().checked_add(ahead).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Puts the region's time forward and lets happen what is due by then. Callers go on to sign by their own clock.
+    pub fn advance(&self, by: Duration) {
+        let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX / 2);
+        self.ahead.fetch_add(millis, Ordering::SeqCst);
+        self.with(|region, now| {
+            region.tick(now);
+        });
     }
 
     /// Runs `work` on the region at the clock's time, after what was due by then, and wakes who waits in
@@ -155,7 +181,19 @@ impl SharedRegion {
     /// [`ShellError::Refused`] while the region refuses connections; control endpoints still work then.
     pub fn deliver(&self, request: Request<Bytes>) -> Result<Delivery, ShellError> {
         let control = request.uri().path().starts_with(control::PREFIX);
-        let signed_now = self.callers.as_ref().map(|clock| clock());
+        let put_forward = self.ahead.load(Ordering::SeqCst) != 0;
+        let signed_now = match &self.callers {
+            Some(clock) => Some(clock()),
+            None => put_forward.then(|| (self.clock)()),
+        };
+        if control && request.uri().path().trim_end_matches('/') == control::ADVANCE {
+            let seconds = control::seconds_to_advance(&request);
+            if let Some(by) = seconds {
+                self.advance(by);
+            }
+            let response = control::advanced(self.now(), seconds.is_some());
+            return Ok(Delivery::Answer { response, hold: Duration::ZERO, pause: None, cut: false });
+        }
         self.with(|region, now| {
             region.signed_now = signed_now;
             if control {

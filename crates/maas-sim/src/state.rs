@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use crate::Status;
+use crate::machine_table::Shown;
 use crate::results::Run;
 
 /// What a machine's BMC does when asked.
@@ -256,6 +257,15 @@ pub(crate) struct Image {
     pub(crate) architecture: String,
     pub(crate) kernel: Option<String>,
     pub(crate) title: String,
+    /// Of an image that came through the API: how far it is.
+    pub(crate) upload: Option<Upload>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Upload {
+    pub(crate) size: u64,
+    pub(crate) received: u64,
+    pub(crate) sha256: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -443,6 +453,8 @@ pub(crate) struct Machine {
     pub(crate) deployment: u64,
     /// What scripts said, run by run, oldest first.
     pub(crate) runs: Vec<Run>,
+    /// Its text in lists.
+    pub(crate) shown: Shown,
     /// Cancels what the agenda still holds for this machine when it changes.
     pub(crate) epoch: u64,
 }

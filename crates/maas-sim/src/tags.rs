@@ -26,7 +26,7 @@ impl Region {
             ("GET", "") => self.show_tag(id),
             ("GET", "machines" | "nodes") => {
                 let visible = |m: &&Machine| m.tags.contains(&call.key) && self.may_see(m.id, call).is_ok();
-                Ok(Reply::list(self.machines.values().filter(visible).map(|m| self.machine_json(m)).collect()))
+                Ok(self.machine_list(self.machines.values().filter(visible)))
             }
             // Devices and controllers have no tags here.
             ("GET", _) => Ok(Reply::list(Vec::new())),
@@ -108,15 +108,19 @@ impl Region {
                 format!("Definition supplied '{given}' doesn't match current definition '{definition}'"),
             ));
         }
-        let (mut added, mut removed) = (0_u32, 0_u32);
-        for machine in self.machines.values_mut() {
-            if data.all("add").any(|s| s == machine.system_id) {
+        let known = |key: &str| -> std::collections::BTreeSet<u64> {
+            data.all(key).filter_map(|id| self.by_system_id.get(id)).copied().collect()
+        };
+        let (add, remove) = (known("add"), known("remove"));
+        let (added, removed) = (add.len(), remove.len());
+        for id in add {
+            if let Some(machine) = self.machines.get_mut(&id) {
                 machine.tags.insert(call.key.clone());
-                added += 1;
             }
-            if data.all("remove").any(|s| s == machine.system_id) {
+        }
+        for id in remove {
+            if let Some(machine) = self.machines.get_mut(&id) {
                 machine.tags.remove(&call.key);
-                removed += 1;
             }
         }
         Ok(Reply::json(&json!({"added": added, "removed": removed})))

@@ -51,6 +51,15 @@ fn request(rng: &mut fastrand::Rng, ids: &[String]) -> (&'static str, String, St
     }
 }
 
+/// Lists are written from texts that are kept; they must show what single reads show.
+fn lists_agree_with_reads(lab: &mut Lab) {
+    let list = lab.ok("GET", "machines/", "");
+    for listed in list.as_array().unwrap() {
+        let single = lab.machine(listed["system_id"].as_str().unwrap());
+        assert_eq!(*listed, single);
+    }
+}
+
 /// A digest of each step of a run of random operations, and what was seen on the way.
 fn trace(seed: u64, operations: u32) -> (Vec<u64>, String) {
     let mut lab = Lab::new(Config { seed, ..Config::lab(20) });
@@ -70,6 +79,9 @@ fn trace(seed: u64, operations: u32) -> (Vec<u64>, String) {
             _ => {}
         }
         let answer = lab.admin(method, &path, &form);
+        if step.is_multiple_of(200) {
+            lists_agree_with_reads(&mut lab);
+        }
         *statuses.entry(answer.status().as_u16()).or_insert(0_u32) += 1;
         lab.wait(i64::from(rng.u8(..120)));
         let happened = lab.region.take_happenings();

@@ -164,3 +164,27 @@ async fn signatures_are_judged_by_the_clock_of_callers_outside() {
     assert_eq!(outside.oneshot(list(1)).await.unwrap().status(), 200);
     assert_eq!(region.oneshot(list(2)).await.unwrap().status(), 401, "two days old by the region's own clock");
 }
+
+#[tokio::test]
+async fn time_is_put_forward_by_a_control_call_and_callers_keep_their_clock() {
+    let region = SharedRegion::standing(Config::lab(1));
+    let epoch = region.now();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}/MAAS", listener.local_addr().unwrap());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(serve(listener, region.clone()));
+    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let ask = |method: &str, path: &str, nonce: u64| {
+        let builder = Request::builder().method(method).uri(format!("{base}/{path}"));
+        builder.header("authorization", sign(ADMIN_KEY, epoch, nonce)).body(Full::new(Bytes::new())).unwrap()
+    };
+    let id = region.with(|r, _| r.system_ids()[0].clone());
+    let deployed = client.request(ask("POST", &format!("api/2.0/machines/{id}/?op=deploy"), 1)).await.unwrap();
+    assert_eq!(body(deployed).await["status_name"], "Deploying");
+    let jump = Request::post(format!("{base}/sim/advance")).body(Full::from(r#"{"seconds": 3000}"#)).unwrap();
+    assert_eq!(body(client.request(jump).await.unwrap()).await["now"], "2026-01-01T00:50:00Z");
+    let machine = client.request(ask("GET", &format!("api/2.0/machines/{id}/"), 2)).await.unwrap();
+    assert_eq!(body(machine).await["status_name"], "Deployed", "signed by a clock that did not jump");
+    let wrong = Request::post(format!("{base}/sim/advance")).body(Full::from("{}")).unwrap();
+    assert_eq!(client.request(wrong).await.unwrap().status(), 400);
+}

@@ -174,3 +174,35 @@ fn shelves_give_back_what_was_put_on_them() {
         assert_eq!(lab.admin("GET", &path, "").status(), 404, "{collection}");
     }
 }
+
+#[test]
+fn an_uploaded_image_is_deployed_once_all_of_it_is_there() {
+    let mut lab = Lab::new(Config::lab(2));
+    let made =
+        lab.admin("POST", "boot-resources/", "name=mine&architecture=amd64/generic&sha256=ab&size=10&title=Mine");
+    assert_eq!(made.status(), 201);
+    let made: serde_json::Value = serde_json::from_slice(made.body()).unwrap();
+    let file = &made["sets"]["20260801"]["files"]["root-tgz"];
+    let at = file["upload_uri"].as_str().unwrap().trim_start_matches("/MAAS/api/2.0/").to_owned();
+    let id = lab.allocate("");
+    for (chunk, status) in [("01234", 400), ("56789", 200)] {
+        assert_eq!(lab.admin("PUT", &at, chunk).status(), 200);
+        let deployed = lab.admin("POST", &format!("machines/{id}/?op=deploy"), "distro_series=mine");
+        assert_eq!(deployed.status(), status, "{chunk}");
+    }
+    assert_eq!(lab.admin("PUT", &at, "more").status(), 400);
+    let uploaded = lab.ok("GET", "boot-resources/?type=uploaded", "");
+    assert_eq!(field(&uploaded, "name"), ["mine", "u-1804-0-k-11912-0"]);
+    assert_eq!(lab.admin("DELETE", &format!("boot-resources/{}/", made["id"]), "").status(), 204);
+    assert_eq!(lab.admin("DELETE", &format!("boot-resources/{}/", made["id"]), "").status(), 500);
+}
+
+#[test]
+fn the_example_inventory_is_one() {
+    let config = Config::from_yaml(include_str!("../../examples/inventory.yaml")).unwrap();
+    let mut lab = Lab::new(config);
+    let id = lab.deployed("tags=gpu&storage=root:400(ssd),data:4000(rotary)");
+    let shown = lab.machine(&id);
+    assert_eq!(shown["hostname"], "big");
+    assert_eq!(shown["ip_addresses"].as_array().unwrap().len(), 3);
+}
