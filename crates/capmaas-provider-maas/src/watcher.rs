@@ -308,7 +308,7 @@ impl Watcher {
         for (id, stray) in &stores.strays {
             let at = match &stray.asked {
                 None => stray.since + self.periods.unmarked,
-                Some((asked, _)) => *asked + self.periods.sweep,
+                Some(asked) => *asked + self.periods.sweep,
             };
             if !taken.contains(id) && draft.reached(at) {
                 strays.insert(id.clone());

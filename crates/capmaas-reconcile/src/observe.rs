@@ -43,7 +43,7 @@ pub struct MachineSeen<'a> {
     pub host: Option<(SystemId, &'a HostSight)>,
     /// What a host must have.
     pub constraints: Constraints,
-    /// Free hosts that match and that no other machine is about to get, cheapest first; or MAAS's refusal of the constraints.
+    /// Free hosts that match and that no other machine names or is about to get, cheapest first; or MAAS's refusal of the constraints.
     pub free: Option<Result<Vec<&'a HostView>, &'a str>>,
     /// What befell its host, once somebody asked.
     pub story: Option<&'a Story>,
@@ -251,9 +251,13 @@ impl Stores {
         let host_id = host_of(object);
         let constraints = constraints(&object.spec, core);
         let reserved: BTreeSet<_> = self.reserved().filter(|(k, _)| **k != key).map(|(_, id)| id).collect();
+        // What another object still names is not free to take, whatever MAAS says: core deletes the Node of an ending Machine by the
+        // host's name, and would hit the next one's.
+        let named: BTreeSet<_> =
+            self.maas_machines.iter().filter(|(n, _)| *n != name).filter_map(|(_, o)| host_of(o)).collect();
+        let takes = |host: &&HostView| !reserved.contains(&host.id) && !named.contains(&host.id);
         let free = self.free_hosts(&constraints);
-        let free =
-            free.map(|answer| answer.map(|hosts| hosts.into_iter().filter(|h| !reserved.contains(&h.id)).collect()));
+        let free = free.map(|answer| answer.map(|hosts| hosts.into_iter().filter(takes).collect()));
         let failed_noted = maas_cluster.map(failed_hosts).unwrap_or_default();
         let seen_failing = cluster.as_ref().and_then(|(c, _)| self.failed.get(c));
         let failed = seen_failing.map_or_else(|| failed_noted.clone(), |seen| failed_noted.clone().merged(seen));

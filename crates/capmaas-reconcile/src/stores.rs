@@ -100,8 +100,8 @@ pub enum NodesSight {
 pub struct Stray {
     /// Since when this process knows.
     pub since: Timestamp,
-    /// When it was last asked for the claims that it knows, and whose it is; `None`: none of theirs.
-    pub asked: Option<(Timestamp, Option<Token>)>,
+    /// When MAAS was last asked under which of our claims it was allocated.
+    pub asked: Option<Timestamp>,
 }
 
 /// Orders to release one host that MAAS took.
@@ -323,7 +323,7 @@ impl Stores {
             }
             Fact::MaasMachine(name, object) => {
                 let known = object.as_deref().or(self.maas_machines.get(&name));
-                let topics: Vec<_> = known
+                let mut topics: Vec<_> = known
                     .map(|o| &o.metadata)
                     .into_iter()
                     .flat_map(|meta| {
@@ -336,6 +336,12 @@ impl Stores {
                 let key = Key { kind: Kind::Machine, name };
                 let before = self.maas_machines.get(&key.name).map(|old| (old.metadata.uid.clone(), host_of(old)));
                 let changed = put(&mut self.maas_machines, &key.name, object, |o| &o.metadata);
+                if let (true, Some((_, Some(host)))) = (changed, &before)
+                    && self.maas_machines.get(&key.name).and_then(host_of).as_ref() != Some(host)
+                {
+                    // Nobody names it any more: those who wait for a machine may have it.
+                    topics.extend(self.pools_of(host));
+                }
                 if changed {
                     self.machine_changed(&key, before, now);
                 }
@@ -400,7 +406,7 @@ impl Stores {
                         sight.or_insert(TokenSight { asked, hits: BTreeSet::new() }).hits.insert(id.clone());
                     }
                     if let Some(stray) = self.strays.get_mut(&id) {
-                        stray.asked = Some((asked, token));
+                        stray.asked = Some(asked);
                     }
                 }
                 Learned::when(found, Topic::Strays)
@@ -491,11 +497,14 @@ impl Stores {
         if !changed {
             return Learned::default();
         }
-        let pools =
-            self.pools.iter().filter(|(_, sight)| matches!(sight, PoolSight::Hosts(hosts) if hosts.contains(&id)));
-        let topics =
-            pools.map(|(constraints, _)| Topic::Pool(constraints.clone())).chain([Topic::Host(id.clone())]).collect();
+        let topics = self.pools_of(&id).chain([Topic::Host(id.clone())]).collect();
         Learned { keys: Vec::new(), topics }
+    }
+
+    fn pools_of(&self, id: &SystemId) -> impl Iterator<Item = Topic> {
+        let pools =
+            self.pools.iter().filter(move |(_, sight)| matches!(sight, PoolSight::Hosts(hosts) if hosts.contains(id)));
+        pools.map(|(constraints, _)| Topic::Pool(constraints.clone()))
     }
 
     /// What a changed MaasMachine means for what is remembered of it; `before` is the uid and the host that it had.

@@ -212,6 +212,25 @@ fn the_cheapest_free_host_that_nobody_is_about_to_get_is_claimed() {
     assert_eq!(chosen(&world), "aaa111", "another machine's claim for it is on its way");
 }
 
+#[test]
+fn a_free_host_that_another_machine_still_names_is_claimed_by_nobody_until_that_one_is_gone() {
+    let mut world = claiming();
+    world.feed(&Topic::Pool(constraints(&world)));
+    let chosen = |world: &World| match world.plan(&key("m0")).next {
+        Some(Step::Claim(order)) => order.host.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(chosen(&world), "aaa111");
+    let mut ending = maas_machine("m1");
+    ending.spec.system_id = Some("aaa111".to_owned());
+    world.add(ending);
+    world.feed(&Topic::Host("aaa111".parse().unwrap()));
+    assert_eq!(chosen(&world), "bbb222", "it was given back, but core may not be done with its Node");
+    let learned = world.stores.learn(Fact::MaasMachine(name("m1"), None), t0());
+    assert!(learned.topics.contains(&Topic::Pool(constraints(&world))), "those who wait are told: {learned:?}");
+    assert_eq!(chosen(&world), "aaa111");
+}
+
 /// W-09
 #[test]
 fn a_record_of_another_process_is_looked_up_for_100_seconds_before_a_claim() {
