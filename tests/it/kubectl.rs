@@ -313,7 +313,7 @@ async fn scales_until_the_pool_is_empty_and_back(World { kubectl: k, play, .. }:
     has(row(&shown, "NoMachineAvailable"), &["my-cluster-worker", "False"]);
     let name = row(&shown, "NoMachineAvailable").split_whitespace().next().unwrap();
     let wide = k.ok(&format!("get maasmachine {name} -o wide")).await;
-    has(&wide, &["no Ready machine in MAAS has at least 2 CPUs (spec.minCPU)", "add or free a machine"]);
+    has(&wide, &["no Ready machine in MAAS satisfies all of: at least 2 CPUs (spec.minCPU)", "add or free a machine"]);
     let told = k.until(&format!("describe maasmachine {name}"), |out| out.contains("Warning")).await;
     has(row(&told, "Warning"), &["NoMachineAvailable", "no Ready machine in MAAS"]);
     // Whoever waits for hardware is the one to go first, and does not have to find any for that.

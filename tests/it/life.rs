@@ -44,7 +44,7 @@ fn when_the_pool_is_empty_the_condition_says_so_and_a_freed_machine_is_taken_at_
             .await;
         assert!(
             message
-                .contains("no Ready machine in MAAS has at least 2 CPUs (spec.minCPU) and 4096 MiB (spec.minMemory)"),
+                .contains("no Ready machine in MAAS satisfies all of: at least 2 CPUs (spec.minCPU), at least 4 GiB memory (spec.minMemory)"),
             "{message}"
         );
         let new = maas_sim::MachineSpec { cpu_count: 4, memory: 8192, ..maas_sim::MachineSpec::named("late") };

@@ -65,6 +65,8 @@ pub mod reason {
     pub const CLAIMING: &str = "Claiming";
     /// No machine in MAAS matches the constraints now.
     pub const NO_MACHINE_AVAILABLE: &str = "NoMachineAvailable";
+    /// Event: the machine is set to be installed without a swap file.
+    pub const SWAP_OFF: &str = "SwapOff";
     /// A field of the spec asks for what cannot be.
     pub const INVALID_SPEC: &str = "InvalidSpec";
     /// A feature of the Go provider that this one does not offer (LXD).

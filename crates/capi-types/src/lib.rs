@@ -60,6 +60,7 @@ mod maasmachine;
 mod maasmachinetemplate;
 pub mod manifests;
 pub mod names;
+mod placement;
 mod policies;
 mod provider_id;
 mod schemas;
@@ -84,7 +85,10 @@ pub use maasmachinetemplate::{
     TemplateMeta,
 };
 pub use manifests::parse_manifests;
-pub use policies::{Erase, FailedHostAction, FailedHostPolicy, PowerPolicy, ReleasePolicy, WhenOff, WhenReleaseFails};
+pub use placement::{Architecture, Placement, Spread};
+pub use policies::{
+    Erase, FailedHostAction, FailedHostPolicy, PowerPolicy, ReleasePolicy, Swap, WhenOff, WhenReleaseFails,
+};
 pub use provider_id::{IdError, IdErrorKind, ProviderId, SystemId};
 
 /// The user's example: one control plane, one worker, written for Cluster API v1alpha3 (2021). Input of the sandbox by default.

@@ -9,7 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::maascluster::InitializationStatus;
-use crate::policies::{PowerPolicy, ReleasePolicy};
+use crate::placement::Placement;
+use crate::policies::{PowerPolicy, ReleasePolicy, Swap};
 use crate::provider_id::{IdError, ProviderId};
 
 /// What kind of machine is wanted, and which one was claimed.
@@ -50,6 +51,23 @@ use crate::provider_id::{IdError, ProviderId};
         .field_path(".spec.minMemory"),
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!(has(self.resourcePool) && self.resourcePool != '' && has(self.placement) && has(self.placement.pools))")
+        .message("spec.resourcePool and spec.placement.pools both name pools: put the pool into spec.placement.pools and leave spec.resourcePool out")
+        .field_path(".placement.pools"),
+    validation = Rule::new("!(has(self.minDiskSize) && self.minDiskSize > 0 && has(self.placement) && has(self.placement.storage))")
+        .message("spec.minDiskSize and spec.placement.storage both say how large the root disk is: put the size into placement.storage, as in root:100, and leave spec.minDiskSize out")
+        .field_path(".minDiskSize"),
+    validation = Rule::new("!(has(self.swap) && self.swap == 'Off' && has(self.deployInMemory) && self.deployInMemory)")
+        .message("spec.swap Off is for machines that are installed on disk; what is deployed into memory has no swap file: leave spec.swap out")
+        .field_path(".swap"),
+    validation = Rule::new("!(has(self.failureDomain) && self.failureDomain != '' && has(self.placement) && has(self.placement.zones) && !(self.failureDomain in self.placement.zones))")
+        .message("spec.failureDomain is not among spec.placement.zones: no machine can be in both; leave one of them out")
+        .field_path(".failureDomain"),
+    validation = Rule::new("!(has(self.failureDomain) && has(self.placement) && has(self.placement.notZones) && self.failureDomain in self.placement.notZones)")
+        .message("spec.failureDomain is among spec.placement.notZones: no machine can be there; leave one of them out")
+        .field_path(".failureDomain"),
+)]
 pub struct MaasMachineSpec {
     /// MAAS zone the machine must be in. Machine.spec.failureDomain is used when it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,7 +101,7 @@ pub struct MaasMachineSpec {
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub min_memory: i64,
-    /// Least disk space, in GB.
+    /// Least size of the disk that carries the root file system, in GB (10^9 bytes).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub min_disk_size: Option<i64>,
@@ -98,6 +116,12 @@ pub struct MaasMachineSpec {
     /// Deploy the image into memory; the disks stay as they are (MAAS 3.5.10, 3.6.3, 3.7.1 or later).
     #[serde(default)]
     pub deploy_in_memory: bool,
+    /// Which machine, beyond its size: zones, pools, tags, disks, networks, devices, or one by name. Not given: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
+    /// The swap file that MAAS's installer makes, which kubelet refuses to start with unless told otherwise. Not given: as MAAS is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swap: Option<Swap>,
     /// What is done about the machine when it is off. Not given: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub power: Option<PowerPolicy>,

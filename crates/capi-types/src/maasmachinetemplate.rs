@@ -48,6 +48,12 @@ use crate::maasmachine::MaasMachineSpec;
         description = "Least memory, in MiB"
     ),
     printcolumn(
+        name = "Free",
+        type_ = "integer",
+        json_path = ".status.freeMachines",
+        description = "Machines that match and are free to take"
+    ),
+    printcolumn(
         name = "Age",
         type_ = "date",
         json_path = ".metadata.creationTimestamp",
@@ -84,6 +90,10 @@ pub struct TemplateMeta {
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MaasMachineTemplateStatus {
+    /// How many machines that match are Ready in MAAS and free to take, as of some minutes ago.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub free_machines: Option<i32>,
     /// Resources by name: cpu and memory, of each the least that a machine in MAAS has that matches the template, whether it is free or
     /// in use and whoever holds it (as far as the provider's MAAS user may see it). Absent when no machine matches. The annotations
     /// capacity.cluster-autoscaler.kubernetes.io/… on a MachineDeployment win over it.

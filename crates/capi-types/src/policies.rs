@@ -75,6 +75,16 @@ pub struct ReleasePolicy {
     pub when_failing: WhenReleaseFails,
 }
 
+/// What becomes of the swap file that MAAS's installer makes.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+pub enum Swap {
+    /// Whatever the machine is set to in MAAS.
+    #[default]
+    MaasDefault,
+    /// The machine is set to have none (`swap_size` 0) before it is deployed, and stays set so. This takes an administrator's key.
+    Off,
+}
+
 /// What is done about a machine that failed too many deployments of a cluster.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
 pub enum FailedHostAction {

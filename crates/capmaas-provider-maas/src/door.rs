@@ -13,10 +13,12 @@ use capmaas_reconcile::provider::{
 };
 use maas_client::{
     AllocateRequest, CreateTag, DeployRequest, Error, ErrorKind, Machine, MachineFilter, ReleaseRequest, TagMembers,
+    UpdateMachine,
 };
 
 use crate::fault::{Doing, fault, rejected, words};
 use crate::region::{MaasRegion, dns_name};
+use crate::rules::{allocating, refusal};
 use crate::status::{CLUSTER_KEY, MACHINE_KEY, TOKEN_KEY};
 
 fn maas_id(id: &SystemId) -> Result<maas_client::SystemId, Fault> {
@@ -65,9 +67,16 @@ impl MaasRegion {
             _ => "this machine's architecture",
         };
         let said = words(error);
-        let there = match said.split_once("should be one of: ") {
-            Some((_, list)) => format!("It has: {}", images(list)),
-            None => format!("MAAS says: {said}"),
+        let mut names = said.split_once("should be one of: ").map(|(_, list)| images(list)).unwrap_or_default();
+        if names.is_empty() {
+            // MAAS says which it has only where the image is not there for any architecture.
+            let all = self.services.boot_resources.list().await.unwrap_or_default();
+            let for_it = all.into_iter().filter(|image| image.architecture.split('/').next() == Some(architecture));
+            names = for_it.map(|image| image.name).filter(|name| !name.starts_with("grub-efi")).collect();
+        }
+        let there = match nearest(image, names) {
+            there if there.is_empty() => format!("MAAS says: {said}"),
+            there => there,
         };
         let message = format!(
             "spec.image {image}: MAAS has no such image for {architecture}; import or upload it in MAAS, or name another one. {there}"
@@ -132,11 +141,29 @@ impl MaasRegion {
     }
 }
 
-/// `'', 'custom/a', 'ubuntu/noble'.` as `custom/a, ubuntu/noble`.
-fn images(list: &str) -> String {
-    let names: Vec<_> =
-        list.split(',').map(|name| name.trim_matches([' ', '.', '\''])).filter(|name| !name.is_empty()).collect();
-    names.join(", ")
+/// `'', 'custom/a', 'ubuntu/noble'.` as the names in it.
+fn images(list: &str) -> BTreeSet<String> {
+    let names = list.split(',').map(|name| name.trim_matches([' ', '.', '\''])).filter(|name| !name.is_empty());
+    names.map(str::to_owned).collect()
+}
+
+/// So many image names are listed at most.
+const IMAGES_SHOWN: usize = 6;
+
+/// What there is instead of an image: all names if they are few, else the most alike ones.
+fn nearest(image: &str, names: BTreeSet<String>) -> String {
+    let count = names.len();
+    if count <= IMAGES_SHOWN {
+        let names: Vec<_> = names.into_iter().collect();
+        return if names.is_empty() { String::new() } else { format!("It has: {}", names.join(", ")) };
+    }
+    let bare = |name: &str| name.split_once('/').map_or(name, |(_, series)| series).to_ascii_lowercase();
+    let wanted = bare(image);
+    let mut ranked: Vec<_> =
+        names.into_iter().map(|name| (strsim::damerau_levenshtein(&wanted, &bare(&name)), name)).collect();
+    ranked.sort();
+    let shown: Vec<_> = ranked.into_iter().take(IMAGES_SHOWN).map(|(_, name)| name).collect();
+    format!("Nearest of its {count}: {}", shown.join(", "))
 }
 
 fn about_the_image(error: &Error) -> bool {
@@ -155,20 +182,16 @@ impl Provider for MaasRegion {
                 format!("the recorded claim is {}, not {}", intent.token(), order.token),
             ));
         }
-        let wanted = &order.constraints;
         let request = AllocateRequest {
-            system_id: vec![maas_id(&order.host)?],
-            zone: wanted.zone.iter().cloned().collect(),
-            pool: wanted.pool.iter().cloned().collect(),
-            tags: wanted.tags.iter().cloned().collect(),
-            cpu_count: (wanted.min_cpu > 0).then_some(wanted.min_cpu),
-            mem: (wanted.min_memory_mib > 0).then_some(wanted.min_memory_mib),
             agent_name: Some(order.token.to_string()),
             comment: Some(format!("capmaas: claimed for {}", intent.machine())),
-            ..Default::default()
+            ..allocating(maas_id(&order.host)?, &order.constraints)
         };
         let _leave = self.lanes.allocate().await;
         let machine = self.services.machines.allocate(&request).await.map_err(|e| match fault(Doing::Claim, &e) {
+            Fault::Rejected { why: Refusal::Invalid, .. } => {
+                rejected(Refusal::Invalid, format!("{}: {}", Doing::Claim.as_str(), refusal(&e, &order.constraints)))
+            }
             // MAAS's text lists all that was sent, which a condition does not need.
             Fault::Rejected { why: Refusal::NoMatch, .. } => {
                 rejected(Refusal::NoMatch, format!("machine {} was taken or does not match any more", order.host))
@@ -244,6 +267,39 @@ impl Provider for MaasRegion {
         match Proof::from_marks(&view, proof.token()) {
             Ok(proof) => Ok((proof, view)),
             Err(e) => Err(Fault::Ambiguous { message: format!("{}: {e}", Doing::Mark.as_str()) }),
+        }
+    }
+
+    async fn swap_off(&self, proof: Proof) -> Result<(Proof, HostView), Fault> {
+        let id = maas_id(proof.host())?;
+        let answer = {
+            let _leave = self.lanes.any().await;
+            let request = UpdateMachine { swap_size: Some(0), ..Default::default() };
+            self.services.machines.update(&id, &request).await
+        };
+        let machine = match answer {
+            Ok(machine) => machine,
+            Err(error) => {
+                return Err(match self.refused(Doing::Swap, &id, error).await {
+                    Fault::Rejected { why: Refusal::Permission, .. } => rejected(
+                        Refusal::Permission,
+                        format!(
+                            "spec.swap Off: MAAS user {} may not change machines: give it administrator rights in MAAS, or leave the field \
+                             out and turn swap off in the bootstrap data (preKubeadmCommands: swapoff -a)",
+                            self.user
+                        ),
+                    ),
+                    other => other,
+                });
+            }
+        };
+        let view = self.written(Doing::Swap, &machine)?;
+        if !view.swap_off {
+            return Err(Fault::Ambiguous { message: format!("{}: MAAS does not show it", Doing::Swap.as_str()) });
+        }
+        match Proof::from_marks(&view, proof.token()) {
+            Ok(proof) => Ok((proof, view)),
+            Err(e) => Err(Fault::Ambiguous { message: format!("{}: {e}", Doing::Swap.as_str()) }),
         }
     }
 

@@ -30,6 +30,8 @@ pub enum Doing {
     Deploy,
     /// Releasing.
     Release,
+    /// Setting the swap file off.
+    Swap,
     /// Powering on.
     Power,
     /// Marking broken.
@@ -49,6 +51,7 @@ impl Doing {
             Self::Mark => "annotating the machine",
             Self::Deploy => "deploying the machine",
             Self::Release => "releasing the machine",
+            Self::Swap => "setting the machine's swap off",
             Self::Power => "powering the machine on",
             Self::Break => "marking the machine broken",
             Self::Tag => "tagging the machine",
@@ -89,10 +92,18 @@ pub fn fault(doing: Doing, error: &Error) -> Fault {
 
 /// What MAAS says, with its parameters under the names that a person wrote.
 pub(crate) fn words(error: &Error) -> String {
+    words_under(error, |_| None)
+}
+
+/// The same, where somebody knows better which field a parameter comes from.
+pub(crate) fn words_under(error: &Error, field: impl Fn(&str) -> Option<String>) -> String {
     if error.kind() == ErrorKind::Validation && !error.fields().is_empty() {
-        let fields = error.fields().iter().map(|(field, messages)| match our_field(field) {
-            "" => messages.join(" "),
-            field => format!("{field}: {}", messages.join(" ")),
+        let fields = error.fields().iter().map(|(parameter, messages)| {
+            let said = messages.join(" ");
+            match field(parameter).unwrap_or_else(|| our_field(parameter).to_owned()) {
+                field if field.is_empty() => said,
+                field => format!("{field}: {said}"),
+            }
         });
         return fields.collect::<Vec<_>>().join("; ");
     }

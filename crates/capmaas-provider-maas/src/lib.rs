@@ -76,6 +76,7 @@ mod door;
 pub mod fault;
 mod lanes;
 mod region;
+mod rules;
 mod status;
 mod watcher;
 

@@ -7,18 +7,20 @@ use std::sync::Arc;
 
 use capi_types::SystemId;
 use capmaas_reconcile::fleet::Seq;
-use capmaas_reconcile::host::{Holder, HostView};
-use capmaas_reconcile::names::{Constraints, DnsName, Token};
+use capmaas_reconcile::host::{Holder, HostPhase, HostView};
+use capmaas_reconcile::names::{DnsName, Token};
+use capmaas_reconcile::placement::{Constraints, Survey, explain};
 use capmaas_reconcile::provider::{Fault, Refusal};
 use capmaas_reconcile::stores::{Fact, PoolSight, RegionFacts};
 use jiff::Timestamp;
 use maas_client::{
-    Client, DnsResources, Domains, Error, ErrorKind, Events, Machine, MachineFilter, MachineStatus, Machines,
-    PowerState, Results, Tags, Users, Versions, Zones,
+    BootResources, Client, DnsResources, Domains, Error, ErrorKind, Events, Machine, MachineFilter, MachineStatus,
+    Machines, PowerState, Results, Tags, Users, Versions, Zones,
 };
 
 use crate::fault::{Doing, fault, rejected, short, words};
 use crate::lanes::Lanes;
+use crate::rules::{matching, refusal};
 use crate::status::{hardware, host_view};
 use crate::watcher::Query;
 
@@ -43,6 +45,8 @@ pub struct Services {
     pub results: Arc<dyn Results>,
     /// `tags/`
     pub tags: Arc<dyn Tags>,
+    /// `boot-resources/`
+    pub boot_resources: Arc<dyn BootResources>,
 }
 
 impl From<Client> for Services {
@@ -57,6 +61,7 @@ impl From<Client> for Services {
             events: Arc::new(client.events()),
             results: Arc::new(client.results()),
             tags: Arc::new(client.tags()),
+            boot_resources: Arc::new(client.boot_resources()),
         }
     }
 }
@@ -185,6 +190,10 @@ impl MaasRegion {
             Query::Unmarked => self.unmarked(sent).await,
             Query::Whose { strays, tokens } => self.whose(strays, tokens, asked).await,
             Query::Pool(constraints) => self.pool(constraints, sent).await,
+            Query::Explanation(constraints) => {
+                let survey = self.survey(constraints).await.map_err(|e| fault(Doing::Read, &e))?;
+                Ok(vec![Fact::Explanation(constraints.clone(), explain(constraints, &survey))])
+            }
             Query::Hardware(constraints) => self.hardware(constraints).await,
             Query::Name(name) => self.name(name, sent).await,
             Query::Domains => {
@@ -267,10 +276,35 @@ impl MaasRegion {
                 Ok(hosts(views, sent).chain([Fact::Pool(constraints.clone(), PoolSight::Hosts(ids))]).collect())
             }
             Err(error) if error.kind() == ErrorKind::Validation => {
-                Ok(vec![Fact::Pool(constraints.clone(), PoolSight::Refused(short(words(&error))))])
+                Ok(vec![Fact::Pool(constraints.clone(), PoolSight::Refused(short(refusal(&error, constraints))))])
             }
             Err(error) => Err(fault(Doing::Read, &error)),
         }
+    }
+
+    /// All Ready machines, and which of them satisfy each rule that only MAAS can judge: one list, and one more for each such rule.
+    ///
+    /// # Errors
+    /// MAAS's.
+    pub async fn survey(&self, constraints: &Constraints) -> Result<Survey, Error> {
+        let ready = MachineFilter { status: vec![MachineStatus::Ready], ..Default::default() };
+        let free =
+            |hosts: Vec<HostView>| hosts.into_iter().filter(|host| host.phase == HostPhase::Free && !host.locked);
+        let mut survey = Survey { hosts: free(self.list(&ready).await?).collect(), by_maas: Default::default() };
+        let Some(any) = survey.hosts.first() else { return Ok(survey) };
+        let unanswered: Vec<_> = constraints.rules().filter(|rule| rule.admits(any).is_none()).cloned().collect();
+        for rule in unanswered {
+            let one = Constraints::from_iter([rule.clone()]);
+            let filter = MachineFilter { status: ready.status.clone(), ..matching(&one) };
+            let ids = match self.list(&filter).await {
+                Ok(hosts) => free(hosts).map(|host| host.id).collect(),
+                // A subnet that does not exist: no machine is in it.
+                Err(error) if error.kind() == ErrorKind::Validation => BTreeSet::new(),
+                Err(error) => return Err(error),
+            };
+            survey.by_maas.insert(rule, ids);
+        }
+        Ok(survey)
     }
 
     /// What the machines that match are made of, as far as our user may see them (an administrator: all).
@@ -299,18 +333,6 @@ impl MaasRegion {
             Err(error) => return Err(fault(Doing::Read, error.maas())),
         };
         Ok(vec![Fact::Name(name.clone(), addresses, sent)])
-    }
-}
-
-/// The filter of constraints, whatever the status.
-fn matching(constraints: &Constraints) -> MachineFilter {
-    MachineFilter {
-        zone: constraints.zone.iter().cloned().collect(),
-        pool: constraints.pool.iter().cloned().collect(),
-        tags: constraints.tags.iter().cloned().collect(),
-        cpu_count: (constraints.min_cpu > 0).then_some(constraints.min_cpu),
-        mem: (constraints.min_memory_mib > 0).then_some(constraints.min_memory_mib),
-        ..Default::default()
     }
 }
 

@@ -92,12 +92,14 @@ pub fn host_view(machine: &Machine, user: &str) -> Result<HostView, ViewError> {
             Some(owner) => Holder::Other(owner.to_owned()),
         },
         locked: machine.locked,
+        architecture: machine.architecture.clone(),
         cpu: machine.cpu_count,
         memory_mib: machine.memory,
         addresses: addresses(machine),
         attachments: attachments(machine),
         tags: machine.tag_names.clone(),
         in_memory: machine.ephemeral_deploy,
+        swap_off: machine.swap_size == Some(0),
     })
 }
 

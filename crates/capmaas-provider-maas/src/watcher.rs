@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use capi_types::SystemId;
 use capmaas_reconcile::fleet::HostSight;
 use capmaas_reconcile::host::{HostPhase, Power};
-use capmaas_reconcile::names::{Constraints, DnsName, Token};
+use capmaas_reconcile::names::{DnsName, Token};
+use capmaas_reconcile::placement::Constraints;
 use capmaas_reconcile::stores::{NameSight, Stores};
 use capmaas_reconcile::topic::Topic;
 use jiff::{SignedDuration, Timestamp};
@@ -16,6 +17,8 @@ const IDS: usize = 500;
 const BACKOFF: SignedDuration = SignedDuration::from_secs(1);
 /// Longest wait after a failed read.
 const BACKOFF_MAX: SignedDuration = SignedDuration::from_secs(60);
+/// After so many answers that had no machine for those who wait, they are asked for less often.
+const IN_VAIN: u32 = 20;
 /// A host whose report did not count (a write was under way) is read again no sooner than this.
 const HOST_AGAIN: SignedDuration = SignedDuration::from_secs(1);
 
@@ -35,8 +38,14 @@ pub struct Periods {
     pub story: SignedDuration,
     /// Machines that are Allocated to our user without marks; also how long one must be so before it is asked whose it is.
     pub unmarked: SignedDuration,
-    /// Free machines, per distinct set of constraints.
+    /// Free machines, per distinct set of constraints, for those who wait for one.
     pub pool: SignedDuration,
+    /// The same, once twenty answers had none: what we see becoming free is asked for at once all the same.
+    pub pool_in_vain: SignedDuration,
+    /// The same, where nobody waits and the number alone matters.
+    pub free: SignedDuration,
+    /// Why nothing free satisfies constraints.
+    pub explanation: SignedDuration,
     /// Machines that match constraints, whoever holds them, per distinct set: machines are bought and scrapped seldom, and such a
     /// list is long.
     pub hardware: SignedDuration,
@@ -59,6 +68,9 @@ impl Default for Periods {
             story: seconds(300),
             unmarked: seconds(120),
             pool: seconds(15),
+            pool_in_vain: seconds(60),
+            free: seconds(300),
+            explanation: seconds(300),
             hardware: seconds(3600),
             name: seconds(60),
             domains: seconds(60),
@@ -69,9 +81,11 @@ impl Default for Periods {
 
 impl Periods {
     fn longest(&self) -> SignedDuration {
-        let Self { in_flight, lost, sweep, token, story, unmarked, pool, hardware, name, domains, zones } = *self;
-        let all = [in_flight, lost, sweep, token, story, unmarked, pool, hardware, name, domains, zones];
-        all.into_iter().max().unwrap_or(sweep)
+        let Self { in_flight, lost, sweep, token, story, unmarked, pool, pool_in_vain, .. } = *self;
+        let Self { free, explanation, hardware, name, domains, zones, .. } = *self;
+        let all = [in_flight, lost, sweep, token, story, unmarked, pool, pool_in_vain, free, explanation];
+        let all = all.into_iter().chain([hardware, name, domains, zones]);
+        all.max().unwrap_or(sweep)
     }
 }
 
@@ -107,6 +121,8 @@ pub enum Query {
     },
     /// Ready machines that satisfy constraints.
     Pool(Constraints),
+    /// All Ready machines, and how many each of the constraints leaves.
+    Explanation(Constraints),
     /// Machines that satisfy constraints, whoever holds them.
     Hardware(Constraints),
     /// A DNS name.
@@ -138,6 +154,7 @@ enum Slot {
     Unmarked,
     Whose,
     Pool(Constraints),
+    Explanation(Constraints),
     Hardware(Constraints),
     Name(DnsName),
     Domains,
@@ -156,6 +173,7 @@ impl Query {
             Self::Unmarked => Slot::Unmarked,
             Self::Whose { .. } => Slot::Whose,
             Self::Pool(constraints) => Slot::Pool(constraints.clone()),
+            Self::Explanation(constraints) => Slot::Explanation(constraints.clone()),
             Self::Hardware(constraints) => Slot::Hardware(constraints.clone()),
             Self::Name(name) => Slot::Name(name.clone()),
             Self::Domains => Slot::Domains,
@@ -169,6 +187,8 @@ impl Query {
 struct Last {
     at: Timestamp,
     failures: u32,
+    /// Answers in a row since it was asked for the first time.
+    answers: u32,
 }
 
 impl Last {
@@ -212,8 +232,18 @@ impl Watcher {
                     self.due_whose(&mut draft, stores);
                 }
                 Topic::Pool(constraints) => {
+                    let missing = !stores.pools.contains_key(constraints) || stores.grown.contains(constraints);
+                    let answers = self.slots.get(&Slot::Pool(constraints.clone())).map_or(0, |last| last.answers);
+                    let period = if answers < IN_VAIN { p.pool } else { p.pool_in_vain };
+                    draft.single(Query::Pool(constraints.clone()), missing, period);
+                }
+                Topic::Free(constraints) => {
                     let missing = !stores.pools.contains_key(constraints);
-                    draft.single(Query::Pool(constraints.clone()), missing, p.pool);
+                    draft.single(Query::Pool(constraints.clone()), missing, p.free);
+                }
+                Topic::Explanation(constraints) => {
+                    let missing = !stores.explanations.contains_key(constraints);
+                    draft.single(Query::Explanation(constraints.clone()), missing, p.explanation);
                 }
                 Topic::Hardware(constraints) => {
                     let missing = !stores.hardware.contains_key(constraints);
@@ -326,17 +356,17 @@ impl Watcher {
 
     /// A read was answered, or failed: it backs off then, one second doubling to sixty.
     pub fn answered(&mut self, query: &Query, at: Timestamp, ok: bool) {
-        self.slots.entry(Slot::Sweep).or_insert(Last { at, failures: 0 });
+        self.slots.entry(Slot::Sweep).or_insert(Last { at, failures: 0, answers: 0 });
         self.hosts_read.retain(|_, read| *read + HOST_AGAIN > at);
         if let (Query::Hosts(ids), true) = (query, ok) {
             self.hosts_read.extend(ids.iter().map(|id| (id.clone(), at)));
         }
-        let last = self.slots.entry(query.slot()).or_insert(Last { at, failures: 0 });
+        let last = self.slots.entry(query.slot()).or_insert(Last { at, failures: 0, answers: 0 });
         if !ok {
-            *last = Last { at, failures: last.failures.saturating_add(1) };
+            *last = Last { at, failures: last.failures.saturating_add(1), ..*last };
         } else if last.failures == 0 || at >= last.retry() {
             // A batch that succeeds right after another one failed does not call the retry off.
-            *last = Last { at, failures: 0 };
+            *last = Last { at, failures: 0, answers: last.answers.saturating_add(1) };
         }
         // Tokens, pools and names come and go: what was not asked for within twice the longest period is forgotten.
         let keep = self.periods.longest().max(BACKOFF_MAX) * 2;
@@ -370,7 +400,10 @@ impl Draft<'_> {
         };
         if self.reached(at) {
             self.next = self.next.min(self.now + period);
-            self.queries.push(query);
+            // Who waits for a machine and who only counts them ask the same.
+            if !self.queries.contains(&query) {
+                self.queries.push(query);
+            }
         }
     }
 

@@ -69,6 +69,13 @@ pub enum Step {
         /// `status.hostname` of a machine that another provider deployed.
         takeover: Option<String>,
     },
+    /// Set a claimed host to be installed without a swap file.
+    SwapOff {
+        /// The host.
+        host: SystemId,
+        /// The claim.
+        token: Token,
+    },
     /// Install the image and hand over the bootstrap data.
     Deploy {
         /// The host.
@@ -178,6 +185,8 @@ pub enum StepKind {
     Claim,
     /// [`Step::Mark`]
     Mark,
+    /// [`Step::SwapOff`]
+    SwapOff,
     /// [`Step::Deploy`]
     Deploy,
     /// [`Step::Release`]
@@ -213,6 +222,9 @@ impl Step {
         let note = |reason: &str, message: String| Some(Note { warning: false, reason: reason.to_owned(), message });
         match self {
             Self::Claim(order) => note(reason::CLAIMED, format!("MAAS allocated machine {}", order.host)),
+            Self::SwapOff { host, .. } => {
+                note(reason::SWAP_OFF, format!("machine {host} is set in MAAS to be installed without a swap file"))
+            }
             Self::Deploy { host, order, .. } => {
                 note(reason::MACHINE_DEPLOY_STARTED, format!("MAAS deploys {} on machine {host}", order.image))
             }
@@ -252,6 +264,7 @@ impl Step {
             Self::WriteSpec(_) => StepKind::WriteSpec,
             Self::Claim(_) => StepKind::Claim,
             Self::Mark { .. } => StepKind::Mark,
+            Self::SwapOff { .. } => StepKind::SwapOff,
             Self::Deploy { .. } => StepKind::Deploy,
             Self::Release { .. } => StepKind::Release,
             Self::Power { .. } => StepKind::Power,

@@ -114,6 +114,8 @@ pub struct HostView {
     pub holder: Holder,
     /// Locked by an operator.
     pub locked: bool,
+    /// Architecture in MAAS's words, `amd64/generic`.
+    pub architecture: String,
     /// Cores.
     pub cpu: u32,
     /// Memory, MiB.
@@ -126,6 +128,8 @@ pub struct HostView {
     pub tags: BTreeSet<String>,
     /// Its system runs from memory: a power cycle loses it.
     pub in_memory: bool,
+    /// It is set to be installed without a swap file.
+    pub swap_off: bool,
 }
 
 impl HostView {

@@ -124,6 +124,7 @@ pub mod model;
 pub mod names;
 pub mod observe;
 pub mod outcome;
+pub mod placement;
 pub mod plan;
 pub mod provider;
 pub mod queue;

@@ -15,7 +15,8 @@ use jiff::Timestamp;
 
 use crate::fleet::Seq;
 use crate::host::{Hardware, Holder, HostPhase, HostView, Power, Story};
-use crate::names::{Constraints, DnsName, Token};
+use crate::names::{DnsName, Token};
+use crate::placement::{Constraints, Survey, explain};
 use crate::provider::{
     ClaimOrder, DeployOrder, Fault, Marks, Proof, Provider, PublishOrder, QuarantineOrder, Recorded, Refusal,
     ReleaseOrder, Verdict,
@@ -40,12 +41,14 @@ pub fn host(id: &str, hostname: &str) -> HostView {
         power: Power::Off,
         holder: Holder::Nobody,
         locked: false,
+        architecture: "amd64/generic".to_owned(),
         cpu: 8,
         memory_mib: 16384,
         addresses: Vec::new(),
         attachments: BTreeMap::new(),
         tags: BTreeSet::new(),
         in_memory: false,
+        swap_off: false,
     }
 }
 
@@ -255,6 +258,18 @@ impl ModelFleet {
                 let pool = Fact::Pool(constraints.clone(), PoolSight::Hosts(ids));
                 free.into_iter().map(seen).chain([pool]).collect()
             }
+            Topic::Free(constraints) => {
+                drop(world);
+                self.facts(&Topic::Pool(constraints.clone()), sent, now)
+            }
+            Topic::Explanation(constraints) => {
+                let ready = world.hosts.values().filter(|metal| metal.can_serve(&Constraints::default()));
+                let hosts: Vec<_> = ready.map(|metal| metal.view.clone()).collect();
+                let told_by_maas =
+                    constraints.rules().filter(|rule| hosts.iter().any(|host| rule.admits(host).is_none()));
+                let by_maas = told_by_maas.map(|rule| (rule.clone(), BTreeSet::new())).collect();
+                vec![Fact::Explanation(constraints.clone(), explain(constraints, &Survey { hosts, by_maas }))]
+            }
             Topic::Hardware(constraints) => {
                 let fit = world.hosts.values().map(|metal| &metal.view).filter(|view| satisfies(view, constraints));
                 let make = |view: &HostView| Hardware {
@@ -309,11 +324,8 @@ impl Metal {
 }
 
 fn satisfies(view: &HostView, wanted: &Constraints) -> bool {
-    wanted.tags.is_empty()
-        && wanted.zone.as_ref().is_none_or(|zone| *zone == view.zone)
-        && wanted.pool.as_ref().is_none_or(|pool| *pool == view.pool)
-        && view.cpu >= wanted.min_cpu
-        && view.memory_mib >= wanted.min_memory_mib
+    // Disks, networks and devices the model has none of, so nothing has them.
+    wanted.rules().all(|rule| rule.admits(view) == Some(true))
 }
 
 /// The address of the nth host.
@@ -432,6 +444,14 @@ impl Provider for ModelFleet {
             metal.is(HostPhase::Releasing, "Releasing");
             metal.agent = None;
             Ok(metal.view.clone())
+        })
+    }
+
+    async fn swap_off(&self, proof: Proof) -> Result<(Proof, HostView), Fault> {
+        self.world().write(|world| {
+            let metal = world.held(&proof, "set")?;
+            metal.view.swap_off = true;
+            Ok((proof, metal.view.clone()))
         })
     }
 

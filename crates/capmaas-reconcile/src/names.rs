@@ -1,6 +1,5 @@
-//! What things are called: object keys, claim tokens, DNS names, placement constraints.
+//! What things are called: object keys, claim tokens, DNS names.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -134,39 +133,6 @@ impl DnsName {
 impl fmt::Display for DnsName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.label, self.domain)
-    }
-}
-
-/// What a machine must have to be claimed; one MAAS query per distinct value.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Constraints {
-    /// MAAS zone (`spec.failureDomain` of MaasMachine or Machine).
-    pub zone: Option<String>,
-    /// MAAS resource pool.
-    pub pool: Option<String>,
-    /// MAAS tags, all of which must be there.
-    pub tags: BTreeSet<String>,
-    /// At least so many cores.
-    pub min_cpu: u32,
-    /// At least so much memory, MiB.
-    pub min_memory_mib: u64,
-}
-
-impl fmt::Display for Constraints {
-    /// In words, for conditions: `at least 2 CPUs and 4096 MiB, in pool x`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "at least {} CPUs (spec.minCPU) and {} MiB (spec.minMemory)", self.min_cpu, self.min_memory_mib)?;
-        if let Some(zone) = &self.zone {
-            write!(f, ", in zone {zone} (spec.failureDomain)")?;
-        }
-        if let Some(pool) = &self.pool {
-            write!(f, ", in pool {pool} (spec.resourcePool)")?;
-        }
-        if !self.tags.is_empty() {
-            let tags: Vec<_> = self.tags.iter().map(String::as_str).collect();
-            write!(f, ", tagged {} (spec.tags)", tags.join(" and "))?;
-        }
-        Ok(())
     }
 }
 

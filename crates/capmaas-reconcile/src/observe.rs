@@ -5,18 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use capi_types::names::{
-    CLUSTER_NAME_LABEL, CONTROL_PLANE_LABEL, DELETE_FOR_MOVE_ANNOTATION, FAILED_HOSTS_ANNOTATION, PUBLISHED_ANNOTATION,
+    CLUSTER_NAME_LABEL, CONTROL_PLANE_LABEL, DELETE_FOR_MOVE_ANNOTATION, DEPLOYMENT_NAME_LABEL,
+    FAILED_HOSTS_ANNOTATION, PUBLISHED_ANNOTATION,
 };
 use capi_types::{
     AddressChoice, AddressFamily, ControlPlaneEndpointMode, CoreCluster, CoreMachine, MaasCluster, MaasMachine,
-    MaasMachineSpec, MaasMachineTemplate, Network, SystemId,
+    MaasMachineTemplate, Network, Spread, SystemId,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::failed_hosts::FailedHosts;
 use crate::fleet::HostSight;
 use crate::host::{Attachment, Hardware, HostPhase, HostView, Power, Story};
-use crate::names::{Constraints, DnsName, Key, Kind, ObjectName, Token};
+use crate::names::{DnsName, Key, Kind, ObjectName, Token};
+use crate::placement::{Constraints, Explanation};
 use crate::record::Record;
 use crate::stores::{Memory, NameSight, NodesSight, Region, Stores, TokenSight, cluster_of_infra};
 
@@ -45,6 +47,12 @@ pub struct MachineSeen<'a> {
     pub constraints: Constraints,
     /// Free hosts that match and that no other machine names or is about to get, cheapest first; or MAAS's refusal of the constraints.
     pub free: Option<Result<Vec<&'a HostView>, &'a str>>,
+    /// Free hosts that match and that another machine names or is about to get.
+    pub spoken_for: Vec<&'a HostView>,
+    /// Why nothing matches, once somebody asked.
+    pub explanation: Option<&'a Explanation>,
+    /// How many other machines of its group (its MachineDeployment, or the control plane) are in each zone, when they are to be spread.
+    pub beside: Option<BTreeMap<String, usize>>,
     /// What befell its host, once somebody asked.
     pub story: Option<&'a Story>,
     /// Hosts that failed for this cluster: what its MaasCluster says.
@@ -128,6 +136,8 @@ pub struct TemplateSeen<'a> {
     pub constraints: Constraints,
     /// What the machines that have it are made of.
     pub hardware: Option<&'a BTreeSet<Hardware>>,
+    /// How many machines that have it are free, and that no machine names or is about to get.
+    pub free: Option<usize>,
 }
 
 fn labelled<'a>(meta: &'a ObjectMeta, label: &str) -> Option<&'a str> {
@@ -152,17 +162,6 @@ pub(crate) fn host_of(object: &MaasMachine) -> Option<SystemId> {
 /// What a MaasCluster remembers of hosts.
 fn failed_hosts(object: &MaasCluster) -> FailedHosts {
     annotated(&object.metadata, FAILED_HOSTS_ANNOTATION).map(FailedHosts::read).unwrap_or_default()
-}
-
-fn constraints(spec: &MaasMachineSpec, machine: Option<&CoreMachine>) -> Constraints {
-    let text = |value: &Option<String>| value.clone().filter(|v| !v.is_empty());
-    Constraints {
-        zone: text(&spec.failure_domain).or_else(|| machine.and_then(|m| text(&m.failure_domain))),
-        pool: text(&spec.resource_pool),
-        tags: spec.tags.iter().filter(|t| !t.is_empty()).cloned().collect(),
-        min_cpu: spec.min_cpu.try_into().unwrap_or(0),
-        min_memory_mib: spec.min_memory.try_into().unwrap_or(0),
-    }
 }
 
 /// Why the host of a machine that is being deleted is not to be claimed for the same cluster soon, if so: its replacement would get the
@@ -249,15 +248,21 @@ impl Stores {
         let record = Record::of(object);
         let memory = self.memory(&key);
         let host_id = host_of(object);
-        let constraints = constraints(&object.spec, core);
+        let constraints = Constraints::of(&object.spec, core);
         let reserved: BTreeSet<_> = self.reserved().filter(|(k, _)| **k != key).map(|(_, id)| id).collect();
         // What another object still names is not free to take, whatever MAAS says: core deletes the Node of an ending Machine by the
         // host's name, and would hit the next one's.
         let named: BTreeSet<_> =
             self.maas_machines.iter().filter(|(n, _)| *n != name).filter_map(|(_, o)| host_of(o)).collect();
         let takes = |host: &&HostView| !reserved.contains(&host.id) && !named.contains(&host.id);
-        let free = self.free_hosts(&constraints);
-        let free = free.map(|answer| answer.map(|hosts| hosts.into_iter().filter(takes).collect()));
+        let mut spoken_for = Vec::new();
+        let free = self.free_hosts(&constraints).map(|answer| {
+            answer.map(|hosts| {
+                let (free, others) = hosts.into_iter().partition(takes);
+                spoken_for = others;
+                free
+            })
+        });
         let failed_noted = maas_cluster.map(failed_hosts).unwrap_or_default();
         let seen_failing = cluster.as_ref().and_then(|(c, _)| self.failed.get(c));
         let failed = seen_failing.map_or_else(|| failed_noted.clone(), |seen| failed_noted.clone().merged(seen));
@@ -280,8 +285,11 @@ impl Stores {
                 let sight = self.fleet.get(&id);
                 (id, sight)
             }),
+            explanation: self.explanations.get(&constraints),
+            beside: self.beside(name, object),
             constraints,
             free,
+            spoken_for,
             failed_noted,
             failed,
             rivals: rivals.unwrap_or_default(),
@@ -291,6 +299,41 @@ impl Stores {
             leftovers: &self.leftovers,
             cluster,
         })
+    }
+
+    /// How many other machines of the group are in each zone; `None` when it does not matter.
+    fn beside(&self, name: &ObjectName, object: &MaasMachine) -> Option<BTreeMap<String, usize>> {
+        let spread = object.spec.placement.as_ref().and_then(|place| place.spread).unwrap_or_default();
+        if spread != Spread::Zones {
+            return None;
+        }
+        let group = |meta: &ObjectMeta| {
+            let text = |label| labelled(meta, label).map(str::to_owned);
+            (text(CLUSTER_NAME_LABEL), text(DEPLOYMENT_NAME_LABEL), labelled(meta, CONTROL_PLANE_LABEL).is_some())
+        };
+        let mine = group(&object.metadata);
+        let others = self.maas_machines.iter().filter(|(n, o)| {
+            *n != name
+                && n.namespace == name.namespace
+                && o.metadata.deletion_timestamp.is_none()
+                && group(&o.metadata) == mine
+        });
+        let claimed = |n: &ObjectName| {
+            let memory = self.memory(&Key { kind: Kind::Machine, name: n.clone() });
+            memory.claimed.clone().or_else(|| memory.claiming.clone())
+        };
+        let mut zones = BTreeMap::new();
+        for (n, other) in others {
+            let Some(host) = host_of(other).or_else(|| claimed(n)) else { continue };
+            let zone = match self.fleet.get(&host) {
+                HostSight::Seen(view) => Some(view.zone.clone()),
+                HostSight::Unread | HostSight::Gone => other.status.as_ref().and_then(|s| s.failure_domain.clone()),
+            };
+            if let Some(zone) = zone {
+                *zones.entry(zone).or_default() += 1;
+            }
+        }
+        Some(zones)
     }
 
     /// What the plan of this MaasCluster sees; `None` when there is no such object.
@@ -414,7 +457,7 @@ impl Stores {
             o.metadata.namespace.as_deref() == Some(&name.namespace)
                 && annotated(&o.metadata, capi_types::names::CLONED_FROM_NAME_ANNOTATION) == Some(&name.name)
         };
-        let constraints = constraints(&object.spec.template.spec, None);
+        let constraints = Constraints::of(&object.spec.template.spec, None);
         let cluster = owner(&object.metadata, "Cluster").map(|n| {
             let n = ObjectName::new(name.namespace.clone(), n);
             let found = self.clusters.get(&n);
@@ -425,7 +468,15 @@ impl Stores {
             cluster,
             clones: self.maas_machines.values().filter(cloned).collect(),
             hardware: self.hardware.get(&constraints),
+            free: self.free_hosts(&constraints).map(|answer| answer.map_or(0, |hosts| self.unclaimed(&hosts))),
             constraints,
         })
+    }
+
+    /// How many of these no machine names or is about to get.
+    fn unclaimed(&self, hosts: &[&HostView]) -> usize {
+        let named: BTreeSet<_> = self.maas_machines.values().filter_map(host_of).collect();
+        let reserved: BTreeSet<_> = self.reserved().map(|(_, id)| id).collect();
+        hosts.iter().filter(|host| !named.contains(&host.id) && !reserved.contains(&host.id)).count()
     }
 }

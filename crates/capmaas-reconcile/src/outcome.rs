@@ -41,6 +41,7 @@ impl Stores {
                 self.fleet.write_begins(&order.host);
             }
             Step::Mark { host, .. }
+            | Step::SwapOff { host, .. }
             | Step::Deploy { host, .. }
             | Step::Release { host, .. }
             | Step::Power { host, .. }
@@ -112,9 +113,10 @@ impl Stores {
                 }
                 self.host_answered(host, answer)
             }
-            Step::Mark { host, .. } | Step::Deploy { host, .. } | Step::Quarantine { host, .. } => {
-                self.host_answered(host, answer)
-            }
+            Step::Mark { host, .. }
+            | Step::SwapOff { host, .. }
+            | Step::Deploy { host, .. }
+            | Step::Quarantine { host, .. } => self.host_answered(host, answer),
             Step::Publish(order) => {
                 let Ok(Answer::Published(addresses)) = answer else { return Learned::default() };
                 let left = match self.names.get(&order.name) {

@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use capi_types::{Erase, MaasMachine, SystemId};
 
 use crate::host::{Holder, HostPhase, HostView};
-use crate::names::{Constraints, DnsName, ObjectName, Token};
+use crate::names::{DnsName, ObjectName, Token};
+use crate::placement::Constraints;
 use crate::record::Record;
 
 /// Evidence, fresh from the provider, that a host is held by us for one claim. Used up by what it permits.
@@ -302,6 +303,9 @@ pub trait Provider: Send + Sync {
 
     /// Writes our marks onto a host that we hold. The answer proves anew.
     async fn mark(&self, proof: Proof, marks: &Marks) -> Result<(Proof, HostView), Fault>;
+
+    /// Sets a host that we hold to be installed without a swap file. The answer proves anew.
+    async fn swap_off(&self, proof: Proof) -> Result<(Proof, HostView), Fault>;
 
     /// Installs the image and hands the bootstrap data over.
     async fn deploy(&self, proof: Proof, order: &DeployOrder, user_data: &[u8]) -> Result<HostView, Fault>;

@@ -10,8 +10,9 @@ use crate::decision::StepKind;
 use crate::failed_hosts::FailedHosts;
 use crate::fleet::{Fleet, HostSight, Seq};
 use crate::host::{Hardware, HostView, Story};
-use crate::names::{Constraints, DnsName, Key, Kind, ObjectName, Token};
+use crate::names::{DnsName, Key, Kind, ObjectName, Token};
 use crate::observe::host_of;
+use crate::placement::{Constraints, Explanation};
 use crate::provider::Fault;
 use crate::record::Record;
 use crate::topic::Topic;
@@ -41,6 +42,23 @@ pub struct RegionFacts {
     pub is_admin: bool,
     /// MAAS version.
     pub version: String,
+}
+
+impl RegionFacts {
+    /// Whether this MAAS deploys into memory as it should: 3.5.10, 3.6.3, 3.7.1 or later. A version that is not understood is given the
+    /// benefit of the doubt.
+    pub fn deploys_into_memory(&self) -> bool {
+        let mut numbers = self.version.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().ok());
+        let mut next = || numbers.next().flatten();
+        let (Some(major), Some(minor)) = (next(), next()) else { return true };
+        match (major, minor) {
+            (..3, _) | (3, ..5) => false,
+            (3, 5) => next().is_none_or(|patch| patch >= 10),
+            (3, 6) => next().is_none_or(|patch| patch >= 3),
+            (3, 7) => next().is_none_or(|patch| patch >= 1),
+            _ => true,
+        }
+    }
 }
 
 /// What is known of a DNS name.
@@ -179,6 +197,8 @@ pub enum Fact {
     Token(Token, BTreeSet<SystemId>, Timestamp),
     /// The free hosts for constraints.
     Pool(Constraints, PoolSight),
+    /// Why no free host satisfies constraints.
+    Explanation(Constraints, Explanation),
     /// The machines that satisfy constraints, whoever holds them, each make once. Not in the fleet: what others hold is nobody's
     /// evidence, and it is read too seldom for that.
     Hardware(Constraints, BTreeSet<Hardware>),
@@ -240,6 +260,10 @@ pub struct Stores {
     pub tokens: BTreeMap<Token, TokenSight>,
     /// The answers to pool queries.
     pub pools: BTreeMap<Constraints, PoolSight>,
+    /// Those of them that a host may have joined since they were read.
+    pub grown: BTreeSet<Constraints>,
+    /// Why no free host satisfies constraints.
+    pub explanations: BTreeMap<Constraints, Explanation>,
     /// What the machines that satisfy constraints are made of.
     pub hardware: BTreeMap<Constraints, BTreeSet<Hardware>>,
     /// DNS names.
@@ -416,9 +440,21 @@ impl Stores {
                 Learned::topic(Topic::Token(token))
             }
             Fact::Pool(constraints, sight) => {
+                self.grown.remove(&constraints);
+                if matches!(&sight, PoolSight::Hosts(hosts) if !hosts.is_empty()) {
+                    self.explanations.remove(&constraints);
+                }
                 let changed = self.pools.get(&constraints) != Some(&sight);
                 self.pools.insert(constraints.clone(), sight);
-                Learned::when(changed, Topic::Pool(constraints))
+                // How many of them are free may have changed all the same.
+                let mut learned = Learned::when(changed, Topic::Pool(constraints.clone()));
+                learned.topics.push(Topic::Free(constraints));
+                learned
+            }
+            Fact::Explanation(constraints, explanation) => {
+                let changed = self.explanations.get(&constraints) != Some(&explanation);
+                self.explanations.insert(constraints.clone(), explanation);
+                Learned::when(changed, Topic::Explanation(constraints))
             }
             Fact::Hardware(constraints, makes) => {
                 let changed = self.hardware.get(&constraints) != Some(&makes);
@@ -493,9 +529,16 @@ impl Stores {
     }
 
     /// A host changed: those who watch it, and those who wait in a pool that it may have joined.
-    fn host_concerns(&self, changed: bool, id: SystemId) -> Learned {
+    fn host_concerns(&mut self, changed: bool, id: SystemId) -> Learned {
         if !changed {
             return Learned::default();
+        }
+        if let HostSight::Seen(view) = self.fleet.get(&id)
+            && view.phase == crate::host::HostPhase::Free
+        {
+            let lacks = |sight: &PoolSight| matches!(sight, PoolSight::Hosts(hosts) if !hosts.contains(&id));
+            let joined = self.pools.iter().filter(|(wanted, sight)| lacks(sight) && wanted.may_admit(view));
+            self.grown.extend(joined.map(|(wanted, _)| wanted.clone()));
         }
         let topics = self.pools_of(&id).chain([Topic::Host(id.clone())]).collect();
         Learned { keys: Vec::new(), topics }
@@ -531,7 +574,7 @@ impl Stores {
             return;
         }
         // What befell the last host says nothing of this one.
-        for kind in [StepKind::Mark, StepKind::Deploy, StepKind::Release] {
+        for kind in [StepKind::Mark, StepKind::SwapOff, StepKind::Deploy, StepKind::Release] {
             memory.attempts.remove(&kind);
         }
         memory.claimed.take_if(|claimed| Some(&*claimed) == host.as_ref());

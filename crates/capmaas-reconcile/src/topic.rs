@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use capi_types::SystemId;
 use jiff::Timestamp;
 
-use crate::names::{Constraints, DnsName, ObjectName, Token};
+use crate::names::{DnsName, ObjectName, Token};
+use crate::placement::Constraints;
 
 /// Something that can change outside a pass.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,6 +31,10 @@ pub enum Topic {
     Token(Token),
     /// The free hosts that satisfy constraints.
     Pool(Constraints),
+    /// How many free hosts satisfy constraints: the same as [`Topic::Pool`], for those who can wait some minutes.
+    Free(Constraints),
+    /// Why no free host satisfies constraints.
+    Explanation(Constraints),
     /// What the machines that satisfy constraints are made of, whoever holds them.
     Hardware(Constraints),
     /// The addresses of a DNS name.

@@ -99,6 +99,8 @@ pub struct Machine {
     /// Deployed into memory only.
     #[serde(deserialize_with = "null_default")]
     pub ephemeral_deploy: bool,
+    /// Swap file that the installer makes, bytes; `Some(0)`: none, absent: as MAAS sees fit.
+    pub swap_size: Option<u64>,
     /// Boots from the network next; turns false when the installed disk is to be booted.
     #[serde(deserialize_with = "null_default")]
     pub netboot: bool,

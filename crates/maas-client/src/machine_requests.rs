@@ -221,8 +221,12 @@ pub struct AllocateRequest {
     pub devices: Option<String>,
     /// All of these subnets.
     pub subnets: Vec<String>,
+    /// None of these subnets.
+    pub not_subnets: Vec<String>,
     /// One of these fabrics.
     pub fabrics: Vec<String>,
+    /// None of these fabrics.
+    pub not_fabrics: Vec<String>,
     /// Power as MAAS last learnt it; `off` is the useful one.
     pub power_state: Vec<PowerState>,
     /// Not VMs of these kinds, e.g. `lxd`, `virsh` (MAAS up to 3.8 only: later ones refuse the key).
@@ -257,7 +261,9 @@ impl AllocateRequest {
         form.opt("interfaces", self.interfaces.as_ref());
         form.opt("devices", self.devices.as_ref());
         form.all("subnets", &self.subnets);
+        form.all("not_subnets", &self.not_subnets);
         form.all("fabrics", &self.fabrics);
+        form.all("not_fabrics", &self.not_fabrics);
         form.all("power_state", self.power_state.iter().map(PowerState::as_str));
         form.all("not_pod_type", &self.not_pod_type);
         form.opt("agent_name", self.agent_name.as_ref());

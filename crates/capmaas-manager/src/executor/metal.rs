@@ -94,6 +94,16 @@ impl Executor {
         }
     }
 
+    pub(super) async fn swap_off(&self, key: &Key, id: &SystemId, token: &Token) -> Ended {
+        match self.proven(key, id, token, None).await {
+            Ok((region, proof)) => host(region.swap_off(proof).await.map(|(proof, view)| {
+                self.keep_proof(key, proof);
+                view
+            })),
+            Err(ended) => ended,
+        }
+    }
+
     pub(super) async fn deploy(
         &self,
         key: &Key,

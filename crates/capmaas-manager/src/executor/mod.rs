@@ -225,6 +225,7 @@ impl Executor {
             Step::DropFinalizer => self.drop_finalizer(key, meta).await,
             Step::Claim(order) => self.claim(key, order).await,
             Step::Mark { host, token, marks, takeover } => self.mark(key, host, token, marks, takeover.clone()).await,
+            Step::SwapOff { host, token } => self.swap_off(key, host, token).await,
             Step::Deploy { host, token, order, bootstrap } => self.deploy(key, host, token, order, bootstrap).await,
             Step::Release { host, token, order } => self.release(key, host, token, order).await,
             Step::Power { host, token, comment, .. } => self.power_on(key, host, token, comment).await,

@@ -3,7 +3,8 @@ use std::sync::Arc;
 use capi_types::MaasMachine;
 use capi_types::names::{CLAIM_ANNOTATION, MACHINE_FINALIZER};
 use capmaas_reconcile::host::HostPhase;
-use capmaas_reconcile::names::{Constraints, ObjectName};
+use capmaas_reconcile::names::ObjectName;
+use capmaas_reconcile::placement::{Constraints, Rule};
 use maas_client::{
     DnsAddress, DnsResource, DnsResourceId, MachineStatus, MockDnsResources, MockMachines, operation as op,
 };
@@ -30,7 +31,7 @@ fn recorded() -> Recorded {
 }
 
 fn order() -> ClaimOrder {
-    let constraints = Constraints { zone: Some("az1".into()), min_cpu: 2, min_memory_mib: 2048, ..Default::default() };
+    let constraints = Constraints::from_iter([Rule::FailureDomain("az1".into()), Rule::Cpu(2), Rule::Memory(2048)]);
     ClaimOrder { token: token(), host: "abc".parse().unwrap(), constraints }
 }
 
@@ -191,6 +192,58 @@ async fn an_unknown_image_is_named_with_what_there_is() {
     let text = "spec.image nope: MAAS has no such image for amd64; import or upload it in MAAS, or name another one. \
                 It has: custom/lab-image, ubuntu/noble";
     assert_eq!(why(&fault), (Some(Refusal::Invalid), text.into()));
+}
+
+#[tokio::test]
+async fn of_many_images_the_nearest_are_named_also_where_maas_names_none() {
+    let names =
+        ["jammy", "noble", "focal", "bionic", "xenial", "custom/k8s-1.33", "custom/k8s-1.34", "centos/9-stream"];
+    let listed = names.map(|name| format!("'{name}'")).join(", ");
+    let told =
+        format!(r#"{{"distro_series": ["'k8s-1.35' is not a valid distro_series.  It should be one of: {listed}."]}}"#);
+    for (body, wanted) in
+        [(told, "k8s-1.35"), ("Unable to find an image for this architecture".to_owned(), "custom/k8s-1.35")]
+    {
+        let mut machines = MockMachines::new();
+        machines.expect_deploy().returning(move |_, _| Err(answer(&op::MACHINE_DEPLOY, 400, &body)));
+        machines
+            .expect_read()
+            .returning(|_| Ok(Machine { architecture: "amd64/generic".into(), ..held(MachineStatus::Allocated) }));
+        let mut images = maas_client::MockBootResources::new();
+        images.expect_list().returning(move || {
+            let image = |name: &str, architecture: &str| maas_client::BootResource {
+                name: name.to_owned(),
+                architecture: architecture.to_owned(),
+                ..Default::default()
+            };
+            let mut all: Vec<_> = names.iter().map(|name| image(name, "amd64")).collect();
+            all.extend([image("custom/k8s-1.35", "arm64"), image("grub-efi/uefi", "amd64")]);
+            Ok(all)
+        });
+        let region = region(Services { machines: Arc::new(machines), boot_resources: Arc::new(images), ..services() });
+        let (refusal, text) = why(&region.deploy(proof(), &deploy_order(wanted), b"").await.unwrap_err());
+        assert_eq!(refusal, Some(Refusal::Invalid));
+        assert!(text.contains("Nearest of its 8: custom/k8s-1.33, custom/k8s-1.34,"), "{text}");
+        assert!(text.starts_with(&format!("spec.image {wanted}: ")), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn swap_is_set_off_and_without_the_right_the_field_and_the_other_way_are_named() {
+    let mut machines = MockMachines::new();
+    machines.expect_update().times(1).returning(|_, request| {
+        assert_eq!(request.swap_size, Some(0));
+        Ok(Machine { swap_size: Some(0), ..held(MachineStatus::Allocated) })
+    });
+    machines.expect_update().returning(|_, _| Err(answer(&op::MACHINE_UPDATE, 403, "")));
+    machines.expect_read().returning(|_| Ok(held(MachineStatus::Allocated)));
+    let region = with_machines(machines);
+    assert!(region.swap_off(proof()).await.unwrap().1.swap_off);
+    let (refusal, text) = why(&region.swap_off(proof()).await.unwrap_err());
+    assert_eq!(refusal, Some(Refusal::Permission));
+    for words in ["spec.swap Off", "administrator rights", "swapoff -a"] {
+        assert!(text.contains(words), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
 use capmaas_reconcile::host::Hardware;
+use capmaas_reconcile::placement::Rule;
 use http::{HeaderMap, StatusCode};
 use maas_client::{
     DnsResource, Domain, MockDnsResources, MockDomains, MockMachines, MockUsers, MockVersions, MockZones, Operation,
@@ -18,6 +19,7 @@ pub(crate) fn services() -> Services {
         events: Arc::new(maas_client::MockEvents::new()),
         results: Arc::new(maas_client::MockResults::new()),
         tags: Arc::new(maas_client::MockTags::new()),
+        boot_resources: Arc::new(maas_client::MockBootResources::new()),
         versions: Arc::new(MockVersions::new()),
     }
 }
@@ -123,13 +125,12 @@ async fn a_token_hit_counts_only_on_a_host_of_ours() {
 
 #[tokio::test]
 async fn a_pool_is_one_filtered_list_and_a_refusal_is_a_fact_in_our_terms() {
-    let wanted = Constraints {
-        zone: Some("az1".into()),
-        pool: Some("big".into()),
-        tags: BTreeSet::from(["ssd".to_owned()]),
-        min_cpu: 4,
-        min_memory_mib: 0,
-    };
+    let wanted = Constraints::from_iter([
+        Rule::FailureDomain("az1".into()),
+        Rule::ResourcePool("big".into()),
+        Rule::Tag("ssd".into()),
+        Rule::Cpu(4),
+    ]);
     let mut machines = MockMachines::new();
     machines.expect_list().times(1).returning(|filter| {
         let expected = MachineFilter {
@@ -153,7 +154,7 @@ async fn a_pool_is_one_filtered_list_and_a_refusal_is_a_fact_in_our_terms() {
 
 #[tokio::test]
 async fn hardware_is_one_list_of_all_that_match_whoever_holds_them_and_each_make_counts_once() {
-    let wanted = Constraints { pool: Some("big".into()), min_cpu: 4, min_memory_mib: 8192, ..Default::default() };
+    let wanted = Constraints::from_iter([Rule::ResourcePool("big".into()), Rule::Cpu(4), Rule::Memory(8192)]);
     let made = |id, status, owner, architecture: &str, cpu_count, memory| Machine {
         architecture: architecture.to_owned(),
         cpu_count,

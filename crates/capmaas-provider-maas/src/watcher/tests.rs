@@ -1,6 +1,7 @@
 use capmaas_reconcile::fleet::Seq;
 use capmaas_reconcile::host::HostView;
 use capmaas_reconcile::model::host;
+use capmaas_reconcile::placement::{Explanation, Rule};
 use capmaas_reconcile::stores::{Fact, PoolSight};
 
 use super::*;
@@ -113,11 +114,13 @@ fn the_sweep_reads_all_awaited_hosts_every_ten_minutes_after_the_first_answer() 
 #[test]
 fn what_is_missing_is_read_at_once_and_again_after_its_period() {
     let token = Token::mint("1");
-    let pool = Constraints { zone: Some("az1".into()), ..Default::default() };
+    let pool = Constraints::from_iter([Rule::FailureDomain("az1".into())]);
     let name = DnsName { label: "api".into(), domain: "maas".into() };
     for (topic, fact, period) in [
         (Topic::Token(token.clone()), Fact::Token(token, BTreeSet::new(), at(0)), 5),
         (Topic::Pool(pool.clone()), Fact::Pool(pool.clone(), PoolSight::Hosts(BTreeSet::new())), 15),
+        (Topic::Free(pool.clone()), Fact::Pool(pool.clone(), PoolSight::Hosts(BTreeSet::new())), 300),
+        (Topic::Explanation(pool.clone()), Fact::Explanation(pool.clone(), Explanation::default()), 300),
         (Topic::Hardware(pool.clone()), Fact::Hardware(pool.clone(), BTreeSet::new()), 3600),
         (Topic::Name(name.clone()), Fact::Name(name, None, Seq(1)), 60),
         (Topic::Domains, Fact::Domains(BTreeSet::new()), 60),
@@ -133,6 +136,37 @@ fn what_is_missing_is_read_at_once_and_again_after_its_period() {
         assert_eq!((waits.queries.len(), waits.next), (0, at(period)), "{awaited:?}");
         assert_eq!(watcher.due(&awaited, &stores, at(period)).queries, first.queries);
     }
+}
+
+#[test]
+fn a_pool_that_stays_empty_is_asked_for_less_often_and_at_once_when_a_machine_may_have_joined_it() {
+    let wanted = Constraints::from_iter([Rule::FailureDomain("az1".into())]);
+    let mut stores = Stores::default();
+    let waits = BTreeSet::from([Topic::Pool(wanted.clone()), Topic::Free(wanted.clone())]);
+    let mut watcher = Watcher::default();
+    let asked = |watcher: &mut Watcher, stores: &mut Stores, from: i64, to: i64| -> Vec<i64> {
+        let mut times = Vec::new();
+        for second in from..to {
+            for query in watcher.due(&waits, stores, at(second)).queries {
+                watcher.answered(&query, at(second), true);
+                stores.learn(Fact::Pool(wanted.clone(), PoolSight::Hosts(BTreeSet::new())), at(second));
+                times.push(second);
+            }
+        }
+        times
+    };
+    let first = asked(&mut watcher, &mut stores, 0, 600);
+    let gaps: Vec<_> = first.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(gaps[..20], [[15; 19].as_slice(), &[60]].concat(), "{first:?}");
+    assert!(gaps[20..].iter().all(|gap| *gap == 60), "{first:?}");
+    let mut freed = host("abc", "node-abc");
+    freed.zone = "az1".into();
+    let sent = stores.fleet.send();
+    stores.learn(Fact::Host(Box::new(HostView { zone: "az2".into(), ..freed.clone() }), sent), at(601));
+    assert_eq!(asked(&mut watcher, &mut stores, 601, 602), Vec::<i64>::new(), "it is in another zone");
+    let sent = stores.fleet.send();
+    stores.learn(Fact::Host(Box::new(freed), sent), at(602));
+    assert_eq!(asked(&mut watcher, &mut stores, 602, 605), [602]);
 }
 
 #[test]

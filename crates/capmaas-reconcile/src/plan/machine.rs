@@ -21,7 +21,7 @@ use capi_types::names::{
     ABANDON_ANNOTATION, BLOCK_MOVE_ANNOTATION, DELETE_FOR_MOVE_ANNOTATION, MACHINE_FINALIZER, PAUSED_ANNOTATION,
 };
 use capi_types::{
-    AddressType, CoreCluster, CoreMachine, InitializationStatus, MaasMachineStatus, MachineAddress, ProviderId,
+    AddressType, CoreCluster, CoreMachine, InitializationStatus, MaasMachineStatus, MachineAddress, ProviderId, Swap,
     SystemId,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -33,6 +33,7 @@ use crate::fleet::HostSight;
 use crate::host::{Holder, HostPhase, HostView, Power};
 use crate::names::{ObjectName, Token};
 use crate::observe::MachineSeen;
+use crate::placement::{Explanation, choose};
 use crate::provider::{ClaimOrder, DeployOrder, Fault, Marks, QuarantineOrder, Refusal, ReleaseOrder};
 use crate::record::Record;
 use crate::stores::{NameSight, NodeView, NodesSight, Region};
@@ -196,6 +197,10 @@ impl<'a, 'b> Pass<'a, 'b> {
             self.not_yet(&Why::new(reason::DELETING, "the Machine is being deleted"));
             return None;
         }
+        if let Some(contradiction) = seen.constraints.contradiction() {
+            self.not_yet(&Why::new(reason::INVALID_SPEC, contradiction));
+            return None;
+        }
         let Some((cluster_name, Some(cluster))) = &seen.cluster else {
             self.not_yet(&Why::new(reason::WAITING_FOR_CLUSTER_INFRASTRUCTURE, "waiting for the Cluster"));
             return None;
@@ -258,6 +263,15 @@ impl<'a, 'b> Pass<'a, 'b> {
 
     fn claim(&mut self, token: Token) -> Option<Step> {
         let seen = self.seen;
+        let Region::Up(facts) = seen.region else { return None };
+        if seen.object.spec.deploy_in_memory && !facts.deploys_into_memory() {
+            let message = format!(
+                "spec.deployInMemory needs MAAS 3.5.10, 3.6.3, 3.7.1 or later, and this one is {}: upgrade MAAS, or leave the field out",
+                facts.version
+            );
+            self.not_yet(&Why::new(reason::NOT_SUPPORTED, message));
+            return None;
+        }
         self.waiting.on(Topic::Pool(seen.constraints.clone()));
         let free = match &seen.free {
             None => {
@@ -275,27 +289,9 @@ impl<'a, 'b> Pass<'a, 'b> {
             }
             Some(Ok(free)) => free,
         };
-        let usable = |host: &&&HostView| self.avoided_until(&host.id).is_none_or(|until| until <= self.now);
-        let Some(host) = free.iter().find(usable) else {
-            let kept: Vec<_> = free.iter().map(|h| h.hostname.as_str()).collect();
-            let until = free.iter().filter_map(|h| self.avoided_until(&h.id)).min();
-            if let Some(until) = until {
-                self.waiting.at(until);
-            }
-            let why = if kept.is_empty() {
-                let fix = "add or free a machine in MAAS, or ask for less";
-                Why::new(
-                    reason::NO_MACHINE_AVAILABLE,
-                    format!("no Ready machine in MAAS has {}; {fix}", seen.constraints),
-                )
-            } else {
-                let message = format!(
-                    "no machine: {} would match but failed a deployment for this cluster lately; repair it, or add a machine",
-                    kept.join(", ")
-                );
-                Why::new(reason::QUARANTINED, message)
-            };
-            self.not_yet(&why);
+        let usable = |host: &&HostView| self.avoided_until(&host.id).is_none_or(|until| until <= self.now);
+        let Some(host) = choose(free.iter().copied().filter(usable), seen.beside.as_ref()) else {
+            self.nothing_free(free);
             return None;
         };
         self.not_yet(&Why::new(reason::CLAIMING, "claiming a machine"));
@@ -303,6 +299,52 @@ impl<'a, 'b> Pass<'a, 'b> {
             return None;
         }
         Some(Step::Claim(ClaimOrder { token, host: host.id.clone(), constraints: seen.constraints.clone() }))
+    }
+
+    /// Says why there is no machine to claim: which rule takes the last one, and in an event how many each of them takes.
+    fn nothing_free(&mut self, kept: &[&HostView]) {
+        let seen = self.seen;
+        let names = |hosts: &[&HostView]| hosts.iter().map(|h| h.hostname.as_str()).collect::<Vec<_>>().join(", ");
+        let why = if !kept.is_empty() {
+            if let Some(until) = kept.iter().filter_map(|h| self.avoided_until(&h.id)).min() {
+                self.waiting.at(until);
+            }
+            let message = format!(
+                "no machine: {} would match but failed a deployment for this cluster lately; repair it, or add a machine",
+                names(kept)
+            );
+            Why::new(reason::QUARANTINED, message)
+        } else if !seen.spoken_for.is_empty() {
+            let message = format!(
+                "no machine: {} would match but another MaasMachine is about to take it, or has not let go of it yet; add a machine",
+                names(&seen.spoken_for)
+            );
+            Why::new(reason::NO_MACHINE_AVAILABLE, message)
+        } else {
+            self.waiting.on(Topic::Explanation(seen.constraints.clone()));
+            let none = match seen.constraints.rules().next() {
+                None => "no machine in MAAS is Ready".to_owned(),
+                Some(_) => format!("no Ready machine in MAAS satisfies all of: {}", seen.constraints),
+            };
+            let blocking = match seen.explanation.and_then(Explanation::blocking) {
+                Some(rule) => format!("; {rule} rules the last one out"),
+                None => String::new(),
+            };
+            let message = format!(
+                "{none}{blocking}; add or free a machine in MAAS, or ask for less: capmaasctl explain says what each of these rules out"
+            );
+            Why::new(reason::NO_MACHINE_AVAILABLE, message)
+        };
+        let standing = seen.object.status.as_ref().map_or(&[][..], |status| &status.conditions);
+        let told = conditions::find(standing, conditions::READY).is_some_and(|c| c.message == why.message);
+        if let (Some(explanation), false, reason::NO_MACHINE_AVAILABLE) = (seen.explanation, told, why.reason) {
+            self.note = Some(Note {
+                warning: true,
+                reason: why.reason.to_owned(),
+                message: format!("no machine to claim: {explanation}"),
+            });
+        }
+        self.not_yet(&why);
     }
 
     fn avoided_until(&self, host: &SystemId) -> Option<Timestamp> {

@@ -38,6 +38,10 @@ pub fn plan(seen: &TemplateSeen<'_>, now: Timestamp) -> Decision {
     let mut status = standing.clone();
     if !seen.object.spec.template.spec.wants_lxd() {
         waiting.on(Topic::Hardware(seen.constraints.clone()));
+        waiting.on(Topic::Free(seen.constraints.clone()));
+        if let Some(free) = seen.free {
+            status.free_machines = Some(free.try_into().unwrap_or(i32::MAX));
+        }
         // What was published stands until it is read: a MAAS that is down has no other machines.
         if let Some(makes) = seen.hardware {
             status.capacity = capacity(makes);
@@ -76,6 +80,9 @@ fn edited(seen: &TemplateSeen<'_>) -> BTreeSet<String> {
             ("image", spec.image != template.image),
             ("minCPU", spec.min_cpu != template.min_cpu),
             ("minMemory", spec.min_memory != template.min_memory),
+            ("minDiskSize", spec.min_disk_size != template.min_disk_size),
+            ("placement", spec.placement != template.placement),
+            ("swap", spec.swap != template.swap),
             ("resourcePool", spec.resource_pool != template.resource_pool),
             ("tags", spec.tags != template.tags),
             ("deployInMemory", spec.deploy_in_memory != template.deploy_in_memory),

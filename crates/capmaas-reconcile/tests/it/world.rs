@@ -285,6 +285,7 @@ impl World {
             }
             Step::Deploy { host, token, .. }
             | Step::Release { host, token, .. }
+            | Step::SwapOff { host, token }
             | Step::Power { host, token, .. }
             | Step::Quarantine { host, token, .. } => {
                 let verdict = self.fleet.prove(host, token, None).now_or_never().unwrap();
@@ -312,6 +313,7 @@ impl World {
                 let (Step::Mark { host, .. }
                 | Step::Deploy { host, .. }
                 | Step::Release { host, .. }
+                | Step::SwapOff { host, .. }
                 | Step::Power { host, .. }
                 | Step::Quarantine { host, .. }) = step
                 else {
@@ -324,6 +326,7 @@ impl World {
         };
         let view = match step {
             Step::Mark { marks, .. } => self.fleet.mark(proof, marks).now_or_never().unwrap().map(|(_, view)| view),
+            Step::SwapOff { .. } => self.fleet.swap_off(proof).now_or_never().unwrap().map(|(_, view)| view),
             Step::Deploy { order, .. } => self.fleet.deploy(proof, order, b"#cloud-config").now_or_never().unwrap(),
             Step::Release { order, .. } => self.fleet.release(proof, order).now_or_never().unwrap(),
             Step::Power { comment, .. } => self.fleet.power_on(proof, comment).now_or_never().unwrap(),

@@ -168,6 +168,13 @@ impl<'a> Pass<'a, '_> {
                     ));
                     return None;
                 };
+                if seen.object.spec.swap == Some(Swap::Off) && !view.swap_off && !seen.object.spec.deploy_in_memory {
+                    self.not_yet(&Why::new(reason::MACHINE_DEPLOY_STARTED, "setting the machine's swap off"));
+                    if self.failing(StepKind::SwapOff) {
+                        return None;
+                    }
+                    return Some(Step::SwapOff { host: id, token });
+                }
                 self.not_yet(&Why::new(reason::MACHINE_DEPLOY_STARTED, "starting the deployment"));
                 if self.failing(StepKind::Deploy) {
                     return None;

@@ -30,7 +30,7 @@ fn claiming() -> World {
     world
 }
 
-fn constraints(world: &World) -> capmaas_reconcile::names::Constraints {
+fn constraints(world: &World) -> capmaas_reconcile::placement::Constraints {
     world.stores.observe_machine(&name("m0")).unwrap().constraints
 }
 
