@@ -43,7 +43,9 @@
 //! |  |  | unit | `crates/capmaas-reconcile/tests/it/machine/trouble.rs::a_release_that_fails_for_the_third_time_waits_an_hour_or_is_marked_broken_by_policy` |
 //! | W-12 |  | not applicable | no VM hosts are looked at, and texts of errors choose nothing: each is told as it is (W-37) |
 //! | W-13 | what a machine must have is asked of MAAS in full | unit | `crates/capmaas-provider-maas/src/door/tests.rs::a_claim_names_the_host_the_token_and_all_constraints` |
-//! | W-13 | disk size and the other constraints | open | the schema has `spec.minDiskSize`, which is not asked for; architecture, storage, interfaces, devices, not_tags and the choice of one machine have no field |
+//! | W-13 | disk size, architecture, storage, networks, devices, tags to avoid and one machine by name can be asked for, and workers spread over zones | embedded | `tests/it/placement.rs::what_is_promised_before_anything_is_applied_is_what_is_claimed_then` |
+//! |  |  | embedded | `tests/it/placement.rs::a_pinned_machine_is_claimed_by_its_name_and_no_other_is` |
+//! |  |  | unit | `crates/capmaas-provider-maas/src/rules.rs::lists_and_allocations_ask_for_the_same_in_the_words_of_maas` |
 //! | W-14 | bootstrap data is read when it is sent, and nothing is deployed again once it had a Node | embedded | `tests/it/defects.rs::a_second_deployment_gets_the_bootstrap_data_of_its_time` |
 //! |  |  | unit | `crates/capmaas-reconcile/tests/it/machine/phases.rs::the_machine_table_in_the_documentation_is_what_the_plan_does` |
 //! | W-15 | each address is told once, in an order that does not move | unit | `crates/capmaas-provider-maas/src/status.rs::addresses_begin_with_the_boot_interface_v4_first_and_none_comes_twice` |

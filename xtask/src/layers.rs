@@ -45,7 +45,17 @@ const ROOMS: [Room; 13] = [
     Room { name: "capmaas-controller", normal: &["capmaas-manager"], dev: &["capi-types", "kube-sim", "maas-sim"] },
     Room {
         name: "capmaasctl",
-        normal: &["capmaas-sandbox", "capmaas-manager", "capi-types", "maas-client", "maas-sim", "kube-sim"],
+        // `explain` answers with the controller's own decisions and reads.
+        normal: &[
+            "capmaas-sandbox",
+            "capmaas-manager",
+            "capmaas-provider-maas",
+            "capmaas-reconcile",
+            "capi-types",
+            "maas-client",
+            "maas-sim",
+            "kube-sim",
+        ],
         dev: &[],
     },
     Room { name: "xtask", normal: &["capi-types"], dev: &[] },

@@ -1,6 +1,9 @@
 //! Looks into the provider's world, and runs a whole one on this machine.
 
+mod adopt;
 mod convert;
+mod doctor;
+mod explain;
 mod machines;
 mod notes;
 mod orphans;
@@ -33,6 +36,12 @@ enum Command {
     Tree(tree::Args),
     /// Report what MAAS holds for us and nobody needs any more: machines and DNS records. Changes nothing.
     Orphans(orphans::Args),
+    /// Say which machine a MaasMachine gets and why, or what manifests would get before they are applied.
+    Explain(explain::Args),
+    /// Give a running machine to the MaasMachine that names it (AdoptionRequired), after showing the evidence.
+    Adopt(adopt::Args),
+    /// Look for what is wrong between manifests, management cluster and MAAS, and say how to mend it. Changes nothing.
+    Doctor(doctor::Args),
     /// Rewrite manifests of 2021 (v1alpha3, v1alpha4) for today's Cluster API, and say what was changed and why.
     Convert(convert::Args),
     /// Print a shell completion script.
@@ -64,6 +73,9 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Machines(args) => runtime.block_on(machines::run(args)),
         Command::Tree(args) => runtime.block_on(tree::run(args)),
         Command::Orphans(args) => return runtime.block_on(orphans::run(args)),
+        Command::Adopt(args) => return runtime.block_on(adopt::run(args)),
+        Command::Doctor(args) => return runtime.block_on(doctor::run(args)),
+        Command::Explain(args) => return runtime.block_on(explain::run(args)),
         Command::Convert(args) => convert::run(&args),
         Command::Completion { shell } => {
             // Into memory first: writing to a closed pipe would panic in clap_complete.

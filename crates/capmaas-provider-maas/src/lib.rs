@@ -82,5 +82,5 @@ mod watcher;
 
 pub use clock::Clock;
 pub use region::{ConnectError, ConnectErrorKind, MaasRegion, Services};
-pub use status::{Evidence, ViewError, host_phase, host_view};
+pub use status::{CLUSTER_KEY, Evidence, MACHINE_KEY, TOKEN_KEY, ViewError, host_phase, host_view};
 pub use watcher::{Due, Periods, Query, Watcher};

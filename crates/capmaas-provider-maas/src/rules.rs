@@ -175,6 +175,7 @@ mod tests {
         Constraints::of(&spec, None)
     }
 
+    /// W-13
     #[test]
     fn lists_and_allocations_ask_for_the_same_in_the_words_of_maas() {
         let filter = matching(&all());

@@ -9,11 +9,11 @@ use capmaas_reconcile::names::Token;
 use maas_client::{Interface, Machine, MachineStatus, PowerState};
 
 /// Key of the claim token in `owner_data`.
-pub(crate) const TOKEN_KEY: &str = "capmaas-token";
+pub const TOKEN_KEY: &str = "capmaas-token";
 /// Key of the MaasMachine's namespace/name in `owner_data`.
-pub(crate) const MACHINE_KEY: &str = "capmaas-machine";
+pub const MACHINE_KEY: &str = "capmaas-machine";
 /// Key of the Cluster's name in `owner_data`.
-pub(crate) const CLUSTER_KEY: &str = "capmaas-cluster";
+pub const CLUSTER_KEY: &str = "capmaas-cluster";
 
 /// What else of the machine counts for its phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,13 +12,14 @@ use capi_types::{
     AddressChoice, AddressFamily, ControlPlaneEndpointMode, CoreCluster, CoreMachine, MaasCluster, MaasMachine,
     MaasMachineTemplate, Network, Spread, SystemId,
 };
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::failed_hosts::FailedHosts;
 use crate::fleet::HostSight;
 use crate::host::{Attachment, Hardware, HostPhase, HostView, Power, Story};
 use crate::names::{DnsName, Key, Kind, ObjectName, Token};
-use crate::placement::{Constraints, Explanation};
+use crate::placement::{self, Constraints, Explanation};
 use crate::record::Record;
 use crate::stores::{Memory, NameSight, NodesSight, Region, Stores, TokenSight, cluster_of_infra};
 
@@ -67,6 +68,15 @@ pub struct MachineSeen<'a> {
     pub nodes: Option<&'a NodesSight>,
     /// Webhook configurations that are left over from the Go provider.
     pub leftovers: &'a BTreeSet<String>,
+}
+
+impl MachineSeen<'_> {
+    /// The host to claim now: of those that are free, match and did not fail for the cluster lately, the one that [`placement::choose`] takes.
+    pub fn candidate(&self, now: Timestamp) -> Option<&HostView> {
+        let free = self.free.as_ref()?.as_ref().ok()?;
+        let usable = |host: &&HostView| self.failed.get(&host.id).is_none_or(|failed| failed.avoided_until() <= now);
+        placement::choose(free.iter().copied().filter(usable), self.beside.as_ref())
+    }
 }
 
 /// What the plan of a MaasCluster sees.

@@ -24,6 +24,7 @@
 //! ```
 
 mod explain;
+mod fit;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -31,6 +32,7 @@ use std::fmt;
 use capi_types::{Architecture, CoreMachine, MaasMachineSpec, SystemId};
 
 pub use self::explain::{Explanation, Nearest, Row, Survey, explain};
+pub use self::fit::{Ask, Fit, fit};
 use crate::host::HostView;
 
 /// A system that runs from memory needs a machine with so much, MiB: MAAS's documentation asks for 16 GB, of which firmware keeps some.

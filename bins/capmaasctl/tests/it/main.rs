@@ -125,54 +125,81 @@ impl Drop for Running {
     }
 }
 
-#[test]
-fn a_sandbox_that_is_kept_is_open_to_the_other_commands() {
-    let dir = tempfile::tempdir().unwrap();
-    let at = dir.path().display().to_string();
-    let mut command = capmaasctl(&["sandbox", "--keep", "--speed", "200", "--dir", &at]);
-    let mut sandbox = Running(command.stdout(Stdio::piped()).spawn().unwrap());
-    let mut lines = BufReader::new(sandbox.0.stdout.take().unwrap()).lines().map(Result::unwrap);
-    assert!(lines.any(|line| line.starts_with("It stays up until Ctrl-C")), "it ended");
-    assert!(lines.any(|line| line.starts_with("  kubectl delete cluster my-cluster")));
-
-    let tree = good(capmaasctl(&["tree", "--kubeconfig", &format!("{at}/kubeconfig")]).output().unwrap());
-    assert!(tree.starts_with("Cluster/my-cluster ") && tree.contains("Deployed, power on"), "{tree}");
-    // Many minutes have passed in there; a request that is signed by our clock is still taken.
-    let env = std::fs::read_to_string(dir.path().join("maas.env")).unwrap();
-    let env = env.lines().filter_map(|line| line.split_once('='));
-    let machines = good(capmaasctl(&["machines"]).envs(env).output().unwrap());
-    assert_eq!(machines.lines().count(), 8, "{machines}");
-    assert_eq!(machines.matches(" default/my-cluster-").count(), 2, "{machines}");
+/// A sandbox that stays up, with the example's two machines in it.
+struct Kept {
+    dir: tempfile::TempDir,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+    _sandbox: Running,
 }
 
-/// Lines `NAME=value` that a running program left for others.
-fn maas_env(dir: &Path) -> Vec<(String, String)> {
-    let text = std::fs::read_to_string(dir.join("maas.env")).unwrap();
-    text.lines().filter_map(|line| line.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+impl Kept {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().display().to_string();
+        let mut command = capmaasctl(&["sandbox", "--keep", "--speed", "200", "--dir", &at]);
+        let mut sandbox = Running(command.stdout(Stdio::piped()).spawn().unwrap());
+        let lines = BufReader::new(sandbox.0.stdout.take().unwrap()).lines();
+        let mut kept = Self { dir, lines, _sandbox: sandbox };
+        kept.says("It stays up until Ctrl-C");
+        kept
+    }
+
+    /// Waits for a line that begins so.
+    fn says(&mut self, beginning: &str) {
+        assert!(self.lines.any(|line| line.unwrap().starts_with(beginning)), "it ended without {beginning:?}");
+    }
+
+    fn kubeconfig(&self) -> String {
+        self.dir.path().join("kubeconfig").display().to_string()
+    }
+
+    /// Lines `NAME=value` that it left for others.
+    fn env(&self) -> Vec<(String, String)> {
+        let text = std::fs::read_to_string(self.dir.path().join("maas.env")).unwrap();
+        text.lines().filter_map(|line| line.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+    }
+
+    fn maas(&self) -> maas_client::Client {
+        let env = self.env();
+        let value = |name: &str| env.iter().find(|(key, _)| key == name).unwrap().1.clone();
+        maas_client::Client::builder(&value("MAAS_ENDPOINT"), &value("MAAS_API_KEY")).unwrap().build().unwrap()
+    }
+
+    /// A command that talks to both of its sides.
+    fn run(&self, args: &[&str]) -> Output {
+        let kubeconfig = self.kubeconfig();
+        capmaasctl(&[args, &["--kubeconfig", &kubeconfig]].concat()).envs(self.env()).output().unwrap()
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+#[test]
+fn a_sandbox_that_is_kept_is_open_to_the_other_commands() {
+    let mut kept = Kept::start();
+    kept.says("  kubectl delete cluster my-cluster");
+
+    let tree = good(capmaasctl(&["tree", "--kubeconfig", &kept.kubeconfig()]).output().unwrap());
+    assert!(tree.starts_with("Cluster/my-cluster ") && tree.contains("Deployed, power on"), "{tree}");
+    // Many minutes have passed in there; a request that is signed by our clock is still taken.
+    let machines = good(capmaasctl(&["machines"]).envs(kept.env()).output().unwrap());
+    assert_eq!(machines.lines().count(), 8, "{machines}");
+    assert_eq!(machines.matches(" default/my-cluster-").count(), 2, "{machines}");
 }
 
 /// W-08
 #[test]
 fn orphans_are_told_with_an_exit_code_and_nothing_is_done_about_them() {
-    let dir = tempfile::tempdir().unwrap();
-    let at = dir.path().display().to_string();
-    let mut command = capmaasctl(&["sandbox", "--keep", "--speed", "200", "--dir", &at]);
-    let mut sandbox = Running(command.stdout(Stdio::piped()).spawn().unwrap());
-    let mut lines = BufReader::new(sandbox.0.stdout.take().unwrap()).lines().map(Result::unwrap);
-    assert!(lines.any(|line| line.starts_with("It stays up until Ctrl-C")), "it ended");
-    let env = maas_env(dir.path());
-    let kubeconfig = format!("{at}/kubeconfig");
-    let orphans = |more: &[&str]| {
-        let args = [&["orphans", "--kubeconfig", &kubeconfig], more].concat();
-        capmaasctl(&args).envs(env.iter().cloned()).output().unwrap()
-    };
+    let kept = Kept::start();
+    let orphans = |more: &[&str]| kept.run(&[&["orphans"], more].concat());
     let clean = good(orphans(&[]));
     assert!(clean.contains("2 MaasMachines") && clean.ends_with("Nothing is left over.\n"), "{clean}");
 
     // Somebody takes a machine with our key; then one that has our marks and whose object is gone; then a name.
-    let value = |name: &str| env.iter().find(|(key, _)| key == name).unwrap().1.clone();
-    let maas = maas_client::Client::builder(&value("MAAS_ENDPOINT"), &value("MAAS_API_KEY")).unwrap().build().unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let maas = kept.maas();
+    let runtime = runtime();
     let held = |filter: maas_client::MachineFilter| {
         use maas_client::Machines as _;
         runtime.block_on(maas.machines().list(&filter)).unwrap()
@@ -209,6 +236,126 @@ fn orphans_are_told_with_an_exit_code_and_nothing_is_done_about_them() {
 
     let help = good(capmaasctl(&["orphans", "--help"]).output().unwrap());
     assert!(help.contains("Exit code: 0") && help.contains("3 machines with marks of ours"), "{help}");
+}
+
+/// The end of its standard output and its exit code.
+fn told(output: &Output, code: i32) -> String {
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{out}\n{err}");
+    out
+}
+
+#[test]
+fn explain_tells_before_anything_is_applied_what_fits_and_what_rules_out_the_rest() {
+    let kept = Kept::start();
+    let dir = kept.dir.path();
+    let fits = write(dir, "fits.yaml", &manifest("minCPU: 2", "minCPU: 2"));
+    let out = told(&kept.run(&["explain", "-f", &fits]), 0);
+    assert!(out.contains("KubeadmControlPlane default/my-cluster-cp: 1 of 1 fits\n  node"), "{out}");
+    let huge = write(dir, "huge.yaml", &manifest("minCPU: 2", "minCPU: 2000"));
+    let out = told(&kept.run(&["explain", "-f", &huge]), 3);
+    for words in [
+        "MachineDeployment default/my-cluster-worker: 0 of 1 fit",
+        "gets none: 0 of 5 Ready machines have at least 2000 CPUs (spec.minCPU); nearest: node",
+    ] {
+        assert!(out.contains(words), "{words:?} is missing in\n{out}");
+    }
+    let odd = write(dir, "odd.yaml", &manifest("minCPU: 2", "resourcePool: nowhere"));
+    let out = told(&kept.run(&["explain", "-f", &odd]), 3);
+    assert!(out.contains("MAAS does not accept it: spec.resourcePool: No such pool(s): nowhere."), "{out}");
+    let machines = good(capmaasctl(&["tree", "--kubeconfig", &kept.kubeconfig()]).output().unwrap());
+    let worker = machines.split_once("MaasMachine/my-cluster-worker").unwrap().1.split_whitespace().next().unwrap();
+    let out = told(&kept.run(&["explain", &format!("my-cluster-worker{worker}")]), 0);
+    assert!(
+        out.contains("asks for at least") && out.contains("It has machine node") && out.contains("Deployed."),
+        "{out}"
+    );
+    let err = bad(kept.run(&["explain", "nobody"]));
+    assert!(err.contains("there is no MaasMachine default/nobody"), "{err}");
+    let err = bad(kept.run(&["explain", "-f", "/no/such.yaml"]));
+    assert!(err.contains("/no/such.yaml"), "{err}");
+}
+
+#[test]
+fn the_doctor_names_what_is_wrong_and_how_to_mend_it() {
+    let kept = Kept::start();
+    let out = told(&kept.run(&["doctor"]), 0);
+    for words in
+        ["ok     MAAS 3.7.3 answers at", "administrator", "ok     MAAS has image", "maas.sc", "names another MAAS"]
+    {
+        assert!(out.contains(words), "{words:?} is missing in\n{out}");
+    }
+    let dir = kept.dir.path();
+    let sick = manifest("image: u-1804-0-k-11912-0", "image: focal\n      failureDomain: moon\n      tags: [unheard]");
+    let sick = write(dir, "sick.yaml", &sick.replace("dnsDomain: maas.sc", "dnsDomain: nowhere.org"));
+    let out = told(&kept.run(&["doctor", "-f", &sick]), 3);
+    for words in [
+        "spec.template.spec.image focal: MAAS has no such image\n       fix: import or upload it in MAAS, or name one of ",
+        "spec.template.spec.failureDomain moon: MAAS has no such zone\n       fix: make it in MAAS, or name another one; it has default, ",
+        "spec.template.spec.tags unheard: MAAS has no such tag",
+        "MaasCluster my-cluster spec.dnsDomain nowhere.org: MAAS has no such DNS domain",
+    ] {
+        assert!(out.contains(words), "{words:?} is missing in\n{out}");
+    }
+    let mut env = kept.env();
+    env.iter_mut().find(|(key, _)| key == "MAAS_API_KEY").unwrap().1 = "a:b:c".to_owned();
+    let out = told(&capmaasctl(&["doctor", "-f", &sick]).envs(env).output().unwrap(), 3);
+    assert!(out.contains("WRONG  MAAS refuses the API key") && out.contains("make a key in MAAS"), "{out}");
+}
+
+#[test]
+fn adopt_shows_the_evidence_and_writes_the_marks_only_when_told_to() {
+    use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+    use maas_client::Machines as _;
+    let kept = Kept::start();
+    let runtime = runtime();
+    let maas = kept.maas();
+    let filter = maas_client::MachineFilter::default();
+    let machines = runtime.block_on(maas.machines().list(&filter)).unwrap();
+    let machine =
+        machines.iter().find(|m| m.owner_data.get("capmaas-machine").is_some_and(|m| m.contains("-worker-"))).unwrap();
+    let name = machine.owner_data["capmaas-machine"].strip_prefix("default/").unwrap().to_owned();
+    let out = told(&kept.run(&["adopt", &name]), 0);
+    assert!(out.contains("It is adopted already."), "{out}");
+
+    // Paused, so that the controller does not take it over by itself; then another's machine by all that MAAS shows.
+    let patch = |annotation: serde_json::Value| {
+        runtime.block_on(async {
+            let kubeconfig = kube::config::Kubeconfig::read_from(kept.kubeconfig()).unwrap();
+            let config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.unwrap();
+            let gvk = kube::core::GroupVersionKind::gvk("infrastructure.cluster.x-k8s.io", "v1beta1", "MaasMachine");
+            let resource = ApiResource::from_gvk_with_plural(&gvk, "maasmachines");
+            let api: Api<DynamicObject> =
+                Api::namespaced_with(kube::Client::try_from(config).unwrap(), "default", &resource);
+            let patch = serde_json::json!({"metadata": {"annotations": {"cluster.x-k8s.io/paused": annotation}}});
+            api.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+        });
+    };
+    patch("".into());
+    let id = &machine.system_id;
+    let mark = |token: &str, machine: &str| {
+        let marks = [("capmaas-token", token), ("capmaas-machine", machine)];
+        let marks = marks.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        runtime.block_on(maas.machines().set_owner_data(id, &marks)).unwrap()
+    };
+    mark("capmaas:another", "default/another");
+    let err = bad(kept.run(&["adopt", &name, "--yes"]));
+    assert!(err.contains("bears the marks of another claim: capmaas:another"), "{err}");
+    mark("", "");
+    let out = told(&kept.run(&["adopt", &name]), 3);
+    for words in ["the object says", "MAAS says", machine.hostname.as_str(), "Deployed", "run it again with --yes"] {
+        assert!(out.contains(words), "{words:?} is missing in\n{out}");
+    }
+    let untouched = runtime.block_on(maas.machines().read(id)).unwrap();
+    assert!(!untouched.owner_data.contains_key("capmaas-token"), "nothing was done");
+    let out = told(&kept.run(&["adopt", &name, "--yes"]), 0);
+    assert!(out.contains("Adopted: the marks are written."), "{out}");
+    let adopted = runtime.block_on(maas.machines().read(id)).unwrap();
+    assert_eq!(adopted.owner_data["capmaas-machine"], format!("default/{name}"));
+    assert_eq!(adopted.owner_data["capmaas-token"], machine.owner_data["capmaas-token"]);
+    patch(serde_json::Value::Null);
+    let err = bad(kept.run(&["adopt", "nobody"]));
+    assert!(err.contains("there is no MaasMachine default/nobody"), "{err}");
 }
 
 #[test]

@@ -33,7 +33,7 @@ use crate::fleet::HostSight;
 use crate::host::{Holder, HostPhase, HostView, Power};
 use crate::names::{ObjectName, Token};
 use crate::observe::MachineSeen;
-use crate::placement::{Explanation, choose};
+use crate::placement::Explanation;
 use crate::provider::{ClaimOrder, DeployOrder, Fault, Marks, QuarantineOrder, Refusal, ReleaseOrder};
 use crate::record::Record;
 use crate::stores::{NameSight, NodeView, NodesSight, Region};
@@ -289,8 +289,7 @@ impl<'a, 'b> Pass<'a, 'b> {
             }
             Some(Ok(free)) => free,
         };
-        let usable = |host: &&HostView| self.avoided_until(&host.id).is_none_or(|until| until <= self.now);
-        let Some(host) = choose(free.iter().copied().filter(usable), seen.beside.as_ref()) else {
+        let Some(host) = seen.candidate(self.now) else {
             self.nothing_free(free);
             return None;
         };

@@ -258,7 +258,8 @@ fn the_condition_names_the_rule_that_blocks_and_changes_only_when_that_changes_a
 
 #[test]
 fn what_can_never_be_is_told_at_once_with_the_fields() {
-    let cases: [(fn(&mut MaasMachineSpec), &str, &[&str]); 3] = [
+    type Change = fn(&mut MaasMachineSpec);
+    let cases: [(Change, &str, &[&str]); 3] = [
         (
             |spec| {
                 spec.failure_domain = Some("az1".to_owned());
