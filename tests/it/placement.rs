@@ -300,3 +300,70 @@ fn templates_tell_how_many_machines_are_free_and_what_they_have() {
         .await;
     });
 }
+
+/// What the cluster autoscaler's Cluster API provider makes of an empty node group (contract §17): annotations of the MachineDeployment win
+/// over `status.capacity` of its template, without cpu and memory nothing is scaled from zero.
+fn seen_by_the_autoscaler(deployment: &Value, template: &Value) -> Option<(u64, u64, String)> {
+    let annotation = |name: &str| {
+        let name = format!("capacity.cluster-autoscaler.kubernetes.io/{name}");
+        deployment["metadata"]["annotations"][name].as_str().map(str::to_owned)
+    };
+    let of = |name: &str| {
+        annotation(name).or_else(|| template["status"]["capacity"][name].as_str().map(str::to_owned))
+    };
+    let mib = |quantity: &str| quantity.strip_suffix("Mi").and_then(|n| n.parse().ok());
+    let architecture = template["status"]["nodeInfo"]["architecture"].as_str().unwrap_or("amd64");
+    Some((of("cpu")?.parse().ok()?, mib(&of("memory")?)?, architecture.to_owned()))
+}
+
+#[test]
+fn the_autoscaler_knows_an_empty_node_group_and_gets_no_less_when_it_scales_it_up() {
+    in_lab(4, async |hand| {
+        let big = maas_sim::MachineSpec {
+            cpu_count: 32,
+            memory: 262_144,
+            architecture: "arm64".to_owned(),
+            tags: vec!["big".to_owned()],
+            ..maas_sim::MachineSpec::named("big1")
+        };
+        let bigger = maas_sim::MachineSpec { cpu_count: 64, hostname: "big2".to_owned(), ..big.clone() };
+        hand.play.sandbox.maas.with(|r, now| {
+            r.add_machine(now, bigger).unwrap();
+            r.add_machine(now, big).unwrap();
+            let image = json!({ "name": "custom/arm", "architecture": "arm64", "uploaded": true });
+            r.add_image(now, serde_json::from_value(image).unwrap());
+        });
+        let mut documents = seed_documents();
+        for document in &mut documents {
+            let worker = document["metadata"]["name"].as_str().is_some_and(|name| name.contains("worker"));
+            match document["kind"].as_str() {
+                Some("MachineDeployment") => {
+                    document["spec"]["replicas"] = json!(0);
+                    document["metadata"]["annotations"] = json!({
+                        "cluster.x-k8s.io/cluster-api-autoscaler-node-group-min-size": "0",
+                        "cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size": "2",
+                    });
+                }
+                Some("MaasMachineTemplate") if worker => {
+                    document["spec"]["template"]["spec"]["tags"] = json!(["big"]);
+                    document["spec"]["template"]["spec"]["image"] = json!("custom/arm");
+                }
+                _ => {}
+            }
+        }
+        hand.play.sandbox.apply(&documents).await.unwrap();
+        let group = async || {
+            let deployment = hand.get("MachineDeployment", "my-cluster-worker").await?;
+            let template = deployment["spec"]["template"]["spec"]["infrastructureRef"]["name"].as_str()?.to_owned();
+            seen_by_the_autoscaler(&deployment, &hand.get("MaasMachineTemplate", &template).await?)
+        };
+        let seen = hand.until("the node group is known though it is empty", &group).await;
+        assert_eq!(seen, (32, 262_144, "arm64".to_owned()), "of each the least that any machine that matches has");
+        let override_it = json!({ "metadata": { "annotations": { "capacity.cluster-autoscaler.kubernetes.io/cpu": "48" } } });
+        hand.merge("MachineDeployment", "my-cluster-worker", override_it).await.unwrap();
+        assert_eq!(group().await.map(|seen| seen.0), Some(48), "annotations win");
+        hand.merge("MachineDeployment", "my-cluster-worker", json!({ "spec": { "replicas": 2 } })).await.unwrap();
+        hand.until_ready(3).await;
+        assert!(["big1", "big2"].iter().all(|name| hand.held().contains(&(*name).to_owned())), "{:?}", hand.held());
+    });
+}
