@@ -367,3 +367,43 @@ fn the_autoscaler_knows_an_empty_node_group_and_gets_no_less_when_it_scales_it_u
         assert!(["big1", "big2"].iter().all(|name| hand.held().contains(&(*name).to_owned())), "{:?}", hand.held());
     });
 }
+
+#[test]
+fn an_image_goes_by_every_name_that_this_version_of_maas_takes_and_else_the_nearest_are_named() {
+    let always = ["ubuntu/noble", "noble", "u-1804-0-k-11912-0", "custom/u-1804-0-k-11912-0"];
+    let from_3_6 = ["24.04", "ubuntu/24.04"];
+    let never = ["ubuntu/nobel", "custom/noble", "u-1804-0-k-11913-0"];
+    for (version, aliases) in [("3.4.9", false), ("3.5.10", false), ("3.6.3", true), ("3.7.3", true), ("3.8.0", true)] {
+        let cases = always.iter().map(|image| (*image, true));
+        let cases = cases.chain(from_3_6.iter().map(|image| (*image, aliases)));
+        for (image, known) in cases.chain(never.iter().map(|image| (*image, false))) {
+            paused(async {
+                let mut config = SandboxConfig::lab(1, 1).unwrap();
+                config.maas.version = version.to_owned();
+                let play = Play::with(config).await;
+                play.run(async {
+                    let hand = Hand::new(&play);
+                    let mut documents = seed_documents();
+                    for document in documents.iter_mut().filter(|d| d["kind"] == "MaasMachineTemplate") {
+                        document["spec"]["template"]["spec"]["image"] = json!(image);
+                    }
+                    hand.play.sandbox.apply(&documents).await.unwrap();
+                    let (state, message) = hand
+                        .until("it is deployed or refused", || async {
+                            let machine = hand.list("MaasMachine").await.into_iter().next()?;
+                            let ready = condition(&machine, "Ready");
+                            let over = ready.1 == "InvalidSpec" || machine["status"]["machineState"] == "Deploying";
+                            over.then_some((ready.1, ready.2))
+                        })
+                        .await;
+                    assert_eq!(state != "InvalidSpec", known, "MAAS {version}, {image}: {message}");
+                    if !known {
+                        let words = [format!("spec.image {image}: MAAS has no such image"), "u-1804-0-k-11912-0".to_owned()];
+                        assert!(words.iter().all(|word| message.contains(word)), "{message}");
+                    }
+                })
+                .await;
+            });
+        }
+    }
+}
