@@ -355,23 +355,7 @@ impl Region {
                 self.unlink(id, nic, row);
             }
         }
-        let created = self.now;
-        let row = self.insert_ip(IpRow {
-            alloc,
-            ip,
-            subnet,
-            machine: Some(id),
-            interface: Some(nic),
-            unknown: None,
-            user: None,
-            created,
-            probing: false,
-        });
-        let of_subnet = subnet.and_then(|s| self.subnets.get(&s)).map(|s| s.vlan);
-        if let Some(i) = self.nic_mut(id, nic) {
-            i.rows.push(row);
-            i.vlan = i.vlan.or(of_subnet);
-        }
+        let row = self.add_link(id, nic, alloc, ip, subnet);
         if data.checkbox("default_gateway") {
             self.make_gateway(id, nic, row);
         }
@@ -432,23 +416,25 @@ impl Region {
         }
         let nic = boot.id;
         let subnet = rows.iter().find_map(|r| r.subnet).or_else(|| self.subnets.keys().next().copied());
+        self.add_link(id, nic, AllocType::Auto, None, subnet);
+    }
+
+    /// Links an interface; one that is in no VLAN yet is then in that of the subnet.
+    pub(crate) fn add_link(
+        &mut self,
+        id: u64,
+        nic: u64,
+        alloc: AllocType,
+        ip: Option<IpAddr>,
+        subnet: Option<u64>,
+    ) -> u64 {
+        let row = self.insert_ip(IpRow::linked((id, nic), alloc, ip, subnet, self.now));
         let vlan = subnet.and_then(|s| self.subnets.get(&s)).map(|s| s.vlan);
-        let created = self.now;
-        let row = self.insert_ip(IpRow {
-            alloc: AllocType::Auto,
-            ip: None,
-            subnet,
-            machine: Some(id),
-            interface: Some(nic),
-            unknown: None,
-            user: None,
-            created,
-            probing: false,
-        });
         if let Some(i) = self.nic_mut(id, nic) {
             i.rows.push(row);
             i.vlan = i.vlan.or(vlan);
         }
+        row
     }
 
     fn unlink_subnet(&mut self, id: u64, nic: u64, data: &Params) -> Result<(), Reply> {

@@ -408,18 +408,7 @@ impl Region {
             let vlan = vlan.map(|s| s.vlan).or_else(|| self.vlans.keys().next().copied());
             let mut rows = Vec::new();
             for (alloc, ip, subnet) in observed.into_iter().chain(links) {
-                let (interface, created) = (Some(id), self.now);
-                let row = IpRow {
-                    alloc,
-                    ip,
-                    subnet,
-                    machine: Some(machine),
-                    interface,
-                    unknown: None,
-                    user: None,
-                    created,
-                    probing: false,
-                };
+                let row = IpRow::linked((machine, id), alloc, ip, subnet, self.now);
                 rows.push(self.insert_ip(row));
             }
             let mac = spec.mac.clone().unwrap_or_else(|| {

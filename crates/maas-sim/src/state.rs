@@ -332,6 +332,27 @@ impl IpRow {
             probing: false,
         }
     }
+
+    /// A link of an interface of a machine.
+    pub(crate) fn linked(
+        (machine, interface): (u64, u64),
+        alloc: AllocType,
+        ip: Option<IpAddr>,
+        subnet: Option<u64>,
+        created: Timestamp,
+    ) -> Self {
+        Self {
+            alloc,
+            ip,
+            subnet,
+            machine: Some(machine),
+            interface: Some(interface),
+            unknown: None,
+            user: None,
+            created,
+            probing: false,
+        }
+    }
 }
 
 #[derive(Debug)]
