@@ -3,12 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use crate::Status;
-use crate::config::{InterfaceSpec, MachineSpec};
 use crate::life::by;
 use crate::region::Region;
 use crate::reply::{Answer, FieldErrors, Reply};
 use crate::results::{COMMISSIONING, RunKind, ScriptStatus};
 use crate::route::Call;
+use crate::specs::{InterfaceSpec, MachineSpec};
 use crate::state::{Level, Machine, Step};
 
 /// The test that commissioning runs besides when none is named.

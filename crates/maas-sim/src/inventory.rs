@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use crate::Status;
 use crate::compose::VmHost;
-use crate::config::{
-    Config, DiskSpec, ImageSpec, InterfaceSpec, LinkMode, LinkSpec, MachineSpec, RangeSpec, SubnetSpec,
-};
+use crate::config::Config;
 use crate::machine_table::{Machines, Shown};
 use crate::region::Region;
 use crate::results::{COMMISSIONING, RunKind, ScriptStatus};
+use crate::specs::{DiskSpec, ImageSpec, InterfaceSpec, LinkMode, LinkSpec, MachineSpec, RangeSpec, SubnetSpec};
 use crate::state::{
     AllocType, Bmc, Disk, Domain, Due, Fabric, Faults, Image, Interface, InterfaceKind, IpRange, IpRow, Level, Machine,
     Place, PowerState, Subnet, Tag, Token, User, Vlan,

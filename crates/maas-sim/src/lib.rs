@@ -90,6 +90,7 @@ mod controllers;
 mod cost;
 mod dns;
 mod dump;
+mod durations;
 mod events;
 mod faults;
 mod filter;
@@ -107,6 +108,7 @@ mod nameserver;
 mod net;
 mod network;
 mod places;
+mod ranges;
 mod records;
 mod region;
 mod reply;
@@ -114,9 +116,11 @@ mod results;
 mod route;
 mod shelf;
 mod shell;
+mod specs;
 mod state;
 mod status;
 mod storage;
+mod subnets;
 mod tags;
 mod timeline;
 mod view;
@@ -125,16 +129,18 @@ mod zones;
 pub use auth::FAKE_SECRET;
 pub use body::SimBody;
 pub use compose::VmHostSpec;
-pub use config::{
-    ADMIN_KEY, Config, ConfigError, ConfigErrorKind, DiskSpec, Durations, ImageSpec, InterfaceSpec, LinkMode, LinkSpec,
-    MachineSpec, PlaceSpec, RangeSpec, SubnetSpec, TagSpec, USER_KEY, UserSpec,
-};
+pub use config::{ADMIN_KEY, Config, ConfigError, ConfigErrorKind, USER_KEY};
 pub use cost::Costs;
+pub use durations::Durations;
 pub use faults::{Delivery, Fault, FaultRule, Latency, When};
 pub use knobs::{KnobError, KnobErrorKind, MachineState};
 pub use nameserver::serve_dns;
 pub use region::{Happening, Held, Outage, Region, RequestRecord};
 pub use shell::{ClockFn, SharedRegion, ShellError, ShellErrorKind, serve};
+pub use specs::{
+    DiskSpec, ImageSpec, InterfaceSpec, LinkMode, LinkSpec, MachineSpec, PlaceSpec, RangeSpec, SubnetSpec, TagSpec,
+    UserSpec,
+};
 pub use state::{Bmc, DeployFault};
 pub use status::Status;
 pub use zones::{NameAnswer, RecordKind, Zone};

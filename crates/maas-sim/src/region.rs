@@ -10,8 +10,8 @@ use jiff::Timestamp;
 
 use crate::Status;
 use crate::compose::VmHost;
-use crate::config::Durations;
 use crate::cost::Costs;
+use crate::durations::Durations;
 use crate::faults::ActiveRule;
 use crate::machine_table::Machines;
 use crate::reply::Reply;
