@@ -99,7 +99,7 @@ impl Region {
     }
 
     /// Removes an interface with its links; its links do not move anywhere.
-    fn drop_interface(&mut self, id: u64, nic: u64) {
+    pub(crate) fn drop_interface(&mut self, id: u64, nic: u64) {
         let rows = self.nic(id, nic).map(|i| i.rows.clone()).unwrap_or_default();
         for row in rows {
             self.remove_ip(row);
@@ -196,7 +196,7 @@ impl Region {
         self.show_interface(id, nic)
     }
 
-    fn insert_interface(&mut self, id: u64, mut interface: Interface) -> u64 {
+    pub(crate) fn insert_interface(&mut self, id: u64, mut interface: Interface) -> u64 {
         let nic = self.next_id("interface");
         interface.id = nic;
         if let Some(m) = self.machine_mut(id) {
@@ -451,7 +451,9 @@ impl Region {
     fn set_default_gateway(&mut self, id: u64, nic: u64, data: &Params) -> Result<(), Reply> {
         let rows = self.nic(id, nic).map(|i| i.rows.clone()).unwrap_or_default();
         let has_gateway = |row: &u64| {
-            self.ips.get(row).and_then(|r| self.subnets.get(&r.subnet?)).is_some_and(|s| s.gateway.is_some())
+            // What was only seen is no link.
+            let row = self.ips.get(row).filter(|r| r.alloc != AllocType::Discovered);
+            row.and_then(|r| self.subnets.get(&r.subnet?)).is_some_and(|s| s.gateway.is_some())
         };
         let fitting: Vec<u64> = rows.into_iter().filter(has_gateway).collect();
         let row = match data.last("link_id") {

@@ -7,7 +7,7 @@
 //!
 //! **What it is not.** No DHCP, no API v3, and of VM hosts, which MAAS has removed, only that allocate composes on them.
 //! Operations that a real region has and this one lacks are answered 501 with their name and counted in
-//! [`Region::unsimulated`], never faked. The name server has the domains of the region, with A and AAAA records of machines and
+//! [`Region::unsimulated`], never faked; the list is at the end. The name server has the domains of the region, with A and AAAA records of machines and
 //! DNS resources: no reverse zones, no forwarding, no transfers. What runs on a deployed machine is somebody else's part:
 //! [`Region::take_happenings`] tells when a machine booted and with which user data.
 //!
@@ -77,17 +77,23 @@
 //! assert_eq!(addresses.len(), 1);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! **What is not simulated**, and why ([`not_simulated`] gives the same to programs):
+//!
+#![doc = include_str!("unsimulated.md")]
 
 mod account;
 mod auth;
 mod body;
 mod catalogue;
+mod clone;
 mod commission;
 mod compose;
 mod config;
 pub mod control;
 mod controllers;
 mod cost;
+mod disks;
 mod dns;
 mod dump;
 mod durations;
@@ -101,6 +107,7 @@ mod images;
 mod interfaces;
 mod inventory;
 mod knobs;
+mod layouts;
 mod life;
 mod machine_table;
 mod machines;
@@ -114,9 +121,12 @@ mod region;
 mod reply;
 mod results;
 mod route;
+mod scripts;
 mod shelf;
+mod shelf_kinds;
 mod shell;
 mod specs;
+mod ssh_keys;
 mod state;
 mod status;
 mod storage;
@@ -128,6 +138,7 @@ mod zones;
 
 pub use auth::FAKE_SECRET;
 pub use body::SimBody;
+pub use catalogue::not_simulated;
 pub use compose::VmHostSpec;
 pub use config::{ADMIN_KEY, Config, ConfigError, ConfigErrorKind, USER_KEY};
 pub use cost::Costs;

@@ -108,10 +108,22 @@ impl Region {
     }
 
     fn change_subnet(&mut self, id: u64, data: &Params) -> Result<(), Reply> {
+        let cidr = match data.last("cidr") {
+            Some(text) => Some(
+                text.parse::<IpNet>().map_err(|_| Reply::invalid("cidr", "Required format: <network>/<prefixlen>."))?,
+            ),
+            None => None,
+        };
+        if cidr.is_some_and(|net| self.subnets.iter().any(|(other, s)| *other != id && s.cidr == net.trunc())) {
+            return Err(Reply::invalid("cidr", "Subnet with this Cidr already exists."));
+        }
         let vlan = data.last("vlan").map(|text| self.vlans.keys().copied().find(|id| self.is_vlan(*id, text)));
         let Some(subnet) = self.subnets.get_mut(&id) else {
             return Err(Reply::missing("Subnet"));
         };
+        if let Some(net) = cidr {
+            subnet.cidr = net.trunc();
+        }
         if let Some(Some(vlan)) = vlan {
             subnet.vlan = vlan;
         }
