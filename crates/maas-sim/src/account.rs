@@ -141,6 +141,9 @@ impl Region {
                 }
                 if method == "DELETE" {
                     call.admin_or(Reply::admins_only())?;
+                    if let Some(heir) = call.query.last("transfer_resources_to") {
+                        self.transfer_resources(&call.key, heir)?;
+                    }
                     if self.machines.values().any(|m| m.owner.as_deref() == Some(call.key.as_str())) {
                         return Err(Reply::text(
                             400,
@@ -202,6 +205,23 @@ impl Region {
                 }
             }
         }
+    }
+
+    /// What belongs to one user belongs to the other from now on.
+    fn transfer_resources(&mut self, from: &str, to: &str) -> Result<(), Reply> {
+        if !self.users.contains_key(to) {
+            return Err(Reply::missing("User"));
+        }
+        let (owned, heir) = (|owner: &Option<String>| owner.as_deref() == Some(from), Some(to.to_owned()));
+        let machines: Vec<u64> = self.machines.values().filter(|m| owned(&m.owner)).map(|m| m.id).collect();
+        for id in machines {
+            if let Some(m) = self.machine_mut(id) {
+                m.owner.clone_from(&heir);
+            }
+        }
+        self.ips.values_mut().filter(|r| owned(&r.user)).for_each(|r| r.user.clone_from(&heir));
+        self.ranges.values_mut().filter(|r| owned(&r.user)).for_each(|r| r.user.clone_from(&heir));
+        Ok(())
     }
 
     /// Text of the alphabet of API keys.

@@ -2,6 +2,8 @@
 //!
 //! The rest is answered 501 with its name and counted, so that no test passes on air.
 
+use std::collections::BTreeMap;
+
 /// Method and operation; the operation is empty for plain REST.
 pub(crate) type Op = (&'static str, &'static str);
 
@@ -52,6 +54,24 @@ pub(crate) fn find(segments: &[String]) -> Option<(&'static Resource, Vec<String
     RESOURCES.iter().find_map(|r| r.keys(segments).map(|keys| (r, keys)))
 }
 
+/// What is answered 501, with the reason: operations as [`crate::Region::counters`] names them, and some with one of their
+/// parameters.
+///
+/// ```
+/// assert!(maas_sim::not_simulated()["POST raids"].contains("RAIDs"));
+/// assert!(!maas_sim::not_simulated().contains_key("POST machine deploy"));
+/// ```
+#[must_use]
+pub fn not_simulated() -> BTreeMap<&'static str, &'static str> {
+    let mut all = BTreeMap::new();
+    for line in include_str!("unsimulated.md").lines() {
+        if let Some((reason, operations)) = line.trim_start_matches("* ").split_once(": `") {
+            all.extend(operations.split('`').step_by(2).map(|operation| (operation, reason)));
+        }
+    }
+    all
+}
+
 const READ: Op = ("GET", "");
 const CREATE: Op = ("POST", "");
 const UPDATE: Op = ("PUT", "");
@@ -75,7 +95,7 @@ const RESOURCES: &[Resource] = &[
         ],
         &[],
     ),
-    on("sshkeys", "account/prefs/sshkeys", &[READ, CREATE], &[("POST", "import")]),
+    on("sshkeys", "account/prefs/sshkeys", &[READ, CREATE, ("POST", "import")], &[]),
     on("sshkey", "account/prefs/sshkeys/{}", &[READ, DELETE], &[]),
     on("sslkeys", "account/prefs/sslkeys", &[READ, CREATE], &[]),
     on("sslkey", "account/prefs/sslkeys/{}", &[READ, DELETE], &[]),
@@ -83,6 +103,25 @@ const RESOURCES: &[Resource] = &[
     on("file", "files/{}", &[], &[READ, DELETE]),
     on("notifications", "notifications", &[READ, CREATE], &[]),
     on("notification", "notifications/{}", &[READ, UPDATE, DELETE, ("POST", "dismiss")], &[]),
+    on("groups", "groups", &[], &[READ, CREATE]),
+    on(
+        "group",
+        "groups/{}",
+        &[],
+        &[
+            READ,
+            UPDATE,
+            DELETE,
+            ("GET", "list_entitlements"),
+            ("GET", "list_members"),
+            ("POST", "add_entitlement"),
+            ("POST", "add_member"),
+            ("POST", "remove_entitlement"),
+            ("POST", "remove_member"),
+        ],
+    ),
+    on("oidc-providers", "oidc-providers", &[], &[READ, CREATE, ("GET", "get_active")]),
+    on("oidc-provider", "oidc-providers/{}", &[], &[READ, UPDATE, DELETE]),
     // Machines and their parts.
     on(
         "machines",
@@ -99,11 +138,12 @@ const RESOURCES: &[Resource] = &[
             ("POST", "set_zone"),
             ("GET", "is_registered"),
             ("GET", "is_action_in_progress"),
+            ("POST", "clone"),
         ],
-        &[("POST", "clone"), ("POST", "add_chassis")],
+        &[("POST", "add_chassis")],
     ),
-    on("machine", "machines/{}", MACHINE, NO_MACHINE),
-    on("machine", "nodes/{}", MACHINE, NO_MACHINE),
+    on("machine", "machines/{}", MACHINE, &[]),
+    on("machine", "nodes/{}", MACHINE, &[]),
     on("nodes", "nodes", &[READ, ("POST", "set_zone"), ("GET", "is_registered")], &[]),
     on("results", "nodes/{}/results", &[READ], &[]),
     on("result", "nodes/{}/results/{}", &[READ, UPDATE, DELETE, ("GET", "download")], &[]),
@@ -162,8 +202,8 @@ const RESOURCES: &[Resource] = &[
     on(
         "volume-group",
         "nodes/{}/volume-group/{}",
-        &[],
-        &[READ, UPDATE, DELETE, ("POST", "create_logical_volume"), ("POST", "delete_logical_volume")],
+        &[READ],
+        &[UPDATE, DELETE, ("POST", "create_logical_volume"), ("POST", "delete_logical_volume")],
     ),
     on("raids", "nodes/{}/raids", &[READ], &[CREATE]),
     on("raid", "nodes/{}/raid/{}", &[], &[READ, UPDATE, DELETE]),
@@ -229,8 +269,8 @@ const RESOURCES: &[Resource] = &[
     on(
         "script",
         "scripts/{}",
-        &[READ, UPDATE, DELETE, ("GET", "download"), ("POST", "add_tag"), ("POST", "remove_tag")],
-        &[("POST", "revert")],
+        &[READ, UPDATE, DELETE, ("GET", "download"), ("POST", "add_tag"), ("POST", "remove_tag"), ("POST", "revert")],
+        &[],
     ),
     on("commissioning-scripts", "commissioning-scripts", &[], &[READ, CREATE]),
     on("commissioning-script", "commissioning-scripts/{}", &[], &[READ, UPDATE, DELETE]),
@@ -259,7 +299,7 @@ const RESOURCES: &[Resource] = &[
         &[],
     ),
     // Names.
-    on("domains", "domains", &[READ, CREATE], &[("POST", "set_serial")]),
+    on("domains", "domains", &[READ, CREATE, ("POST", "set_serial")], &[]),
     on("domain", "domains/{}", &[READ, UPDATE, DELETE, ("POST", "set_default")], &[]),
     on("dnsresources", "dnsresources", &[READ, CREATE], &[]),
     on("dnsresource", "dnsresources/{}", &[READ, UPDATE, DELETE], &[]),
@@ -296,7 +336,7 @@ const RESOURCES: &[Resource] = &[
     on("static-routes", "static-routes", &[READ, CREATE], &[]),
     on("static-route", "static-routes/{}", &[READ, UPDATE, DELETE], &[]),
     on("dhcp-snippets", "dhcp-snippets", &[READ, CREATE], &[]),
-    on("dhcp-snippet", "dhcp-snippets/{}", &[READ, UPDATE, DELETE], &[("POST", "revert")]),
+    on("dhcp-snippet", "dhcp-snippets/{}", &[READ, UPDATE, DELETE, ("POST", "revert")], &[]),
     on(
         "discoveries",
         "discovery",
@@ -360,8 +400,6 @@ const MACHINE: &[Op] = &[
     ("GET", "power_parameters"),
     ("GET", "details"),
     ("POST", "unlock"),
-];
-const NO_MACHINE: &[Op] = &[
     ("POST", "mount_special"),
     ("POST", "unmount_special"),
     ("POST", "clear_default_gateways"),
@@ -389,3 +427,64 @@ const VM_HOST: &[Op] = &[
     ("POST", "compose"),
     ("POST", "refresh"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{ADMIN_KEY, Config, Region};
+
+    /// The answer of a fresh region, of a version that has everything, and what it counted as not simulated. `{}` in the
+    /// path stands for a machine.
+    fn ask((method, op): Op, path: &str, form: &str) -> (u16, Vec<String>) {
+        let mut region = Region::new(Config { version: "3.8.0".to_owned(), ..Config::lab(1) });
+        let path = path.replacen("{}", &region.system_ids()[0], 1).replace("{}", "1");
+        let key: Vec<&str> = ADMIN_KEY.split(':').collect();
+        let now = region.now();
+        let sign = format!(
+            "OAuth oauth_version=\"1.0\", oauth_signature_method=\"PLAINTEXT\", oauth_consumer_key=\"{}\", oauth_token=\"{}\", oauth_signature=\"%26{}\", oauth_nonce=\"n\", oauth_timestamp=\"{}\"",
+            key[0],
+            key[1],
+            key[2],
+            now.as_second()
+        );
+        let op = if op.is_empty() { String::new() } else { format!("?op={op}") };
+        let request = http::Request::builder()
+            .method(method)
+            .uri(format!("/MAAS/api/2.0/{path}/{op}"))
+            .header("authorization", sign)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Bytes::copy_from_slice(form.as_bytes()))
+            .unwrap();
+        let status = region.handle(now, request).status().as_u16();
+        (status, region.unsimulated().into_keys().collect())
+    }
+
+    #[test]
+    fn what_is_answered_501_is_what_the_documentation_says() {
+        let mut counted = BTreeSet::new();
+        for resource in RESOURCES {
+            for op in resource.does.iter().chain(resource.lacks) {
+                let (status, lacking) = ask(*op, resource.path, "");
+                assert_eq!(status == 501, resource.lacks.contains(op), "{op:?} {}: {status}", resource.path);
+                counted.extend(lacking);
+            }
+        }
+        // What is lacking of operations that are there.
+        for (op, form) in [
+            ("deploy", "install_kvm=true"),
+            ("set_storage_layout", "storage_layout=bcache"),
+            ("set_storage_layout", "storage_layout=vmfs6"),
+            ("set_storage_layout", "storage_layout=vmfs7"),
+            ("set_storage_layout", "storage_layout=custom"),
+        ] {
+            let (status, lacking) = ask(("POST", op), "machines/{}", form);
+            assert_eq!(status, 501, "{op} {form}");
+            counted.extend(lacking);
+        }
+        assert_eq!(counted, not_simulated().into_keys().map(str::to_owned).collect());
+    }
+}

@@ -3,12 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use crate::Status;
-use crate::config::{InterfaceSpec, MachineSpec};
 use crate::life::by;
 use crate::region::Region;
 use crate::reply::{Answer, FieldErrors, Reply};
 use crate::results::{COMMISSIONING, RunKind, ScriptStatus};
 use crate::route::Call;
+use crate::specs::{InterfaceSpec, MachineSpec};
 use crate::state::{Level, Machine, Step};
 
 /// The test that commissioning runs besides when none is named.
@@ -60,7 +60,9 @@ impl Region {
             m.owner = Some(user.to_owned());
             m.netboot = true;
             // What is found on the disks is laid out anew.
-            m.disks.iter_mut().filter(|_| plan.storage).for_each(crate::storage::clear);
+            if plan.storage {
+                m.clear_disks();
+            }
         }
         if plan.networking {
             self.clear_links(id);
@@ -86,8 +88,8 @@ impl Region {
             return;
         }
         if let Some(m) = self.machine_mut(id) {
-            let bare = |d: &&mut crate::state::Disk| d.partitions.is_empty();
-            m.disks.iter_mut().take(1).filter(bare).for_each(|d| crate::storage::lay_out_flat(d, 0));
+            let bare = |d: &&mut crate::disks::Disk| d.partitions.is_empty();
+            m.disks.iter_mut().take(1).filter(bare).for_each(|d| d.lay_out_flat(d.id));
         }
         self.configure_boot_interface(id);
         if self.machines.get(&id).is_some_and(|m| running(m, RunKind::Testing)) {

@@ -5,10 +5,10 @@
 use serde::Deserialize;
 
 use crate::Status;
-use crate::config::{DiskSpec, MachineSpec};
 use crate::filter::{Constraints, Matched};
 use crate::region::Region;
 use crate::route::Call;
+use crate::specs::{DiskSpec, MachineSpec};
 
 /// A host of virtual machines that allocate composes on when no machine fits, in regions up to 3.8.
 #[derive(Debug, Clone, Deserialize)]

@@ -55,11 +55,11 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::Status;
-use crate::config::{ImageSpec, MachineSpec};
 use crate::faults::{Fault, FaultRule, Latency, When};
 use crate::form::Params;
 use crate::knobs::{KnobError, KnobErrorKind, MachineState};
 use crate::region::{Outage, Region};
+use crate::specs::{ImageSpec, MachineSpec};
 use crate::state::{Bmc, DeployFault};
 use crate::zones::RecordKind;
 

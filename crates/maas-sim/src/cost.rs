@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::config::seconds;
+use crate::durations::seconds;
 use crate::region::Region;
 
 /// How long requests are held to imitate the work of a real region. All zero unless asked for. In YAML: seconds.

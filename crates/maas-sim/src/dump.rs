@@ -4,9 +4,10 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use crate::config::{
-    Config, ConfigError, DiskSpec, ImageSpec, InterfaceSpec, LinkMode, LinkSpec, MachineSpec, PlaceSpec, RangeSpec,
-    SubnetSpec, TagSpec, UserSpec,
+use crate::config::{Config, ConfigError};
+use crate::specs::{
+    DiskSpec, ImageSpec, InterfaceSpec, LinkMode, LinkSpec, MachineSpec, PlaceSpec, RangeSpec, SubnetSpec, TagSpec,
+    UserSpec,
 };
 
 fn text(value: &Value, key: &str) -> String {

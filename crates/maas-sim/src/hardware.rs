@@ -52,7 +52,7 @@ pub(crate) fn parse_storage(text: &str) -> Result<Vec<StorageItem>, String> {
 
 /// The first item needs the disk with the root file system, each other one a disk of its own.
 pub(crate) fn match_storage(m: &Machine, items: &[StorageItem], matched: &mut Matched) -> bool {
-    let fits = |disk: &crate::state::Disk, item: &StorageItem| {
+    let fits = |disk: &crate::disks::Disk, item: &StorageItem| {
         disk.size >= item.bytes && item.tags.iter().all(|t| disk.tags.contains(t))
     };
     let mut used: Vec<u64> = Vec::new();

@@ -99,7 +99,7 @@ impl Region {
     }
 
     /// Removes an interface with its links; its links do not move anywhere.
-    fn drop_interface(&mut self, id: u64, nic: u64) {
+    pub(crate) fn drop_interface(&mut self, id: u64, nic: u64) {
         let rows = self.nic(id, nic).map(|i| i.rows.clone()).unwrap_or_default();
         for row in rows {
             self.remove_ip(row);
@@ -196,7 +196,7 @@ impl Region {
         self.show_interface(id, nic)
     }
 
-    fn insert_interface(&mut self, id: u64, mut interface: Interface) -> u64 {
+    pub(crate) fn insert_interface(&mut self, id: u64, mut interface: Interface) -> u64 {
         let nic = self.next_id("interface");
         interface.id = nic;
         if let Some(m) = self.machine_mut(id) {
@@ -355,23 +355,7 @@ impl Region {
                 self.unlink(id, nic, row);
             }
         }
-        let created = self.now;
-        let row = self.insert_ip(IpRow {
-            alloc,
-            ip,
-            subnet,
-            machine: Some(id),
-            interface: Some(nic),
-            unknown: None,
-            user: None,
-            created,
-            probing: false,
-        });
-        let of_subnet = subnet.and_then(|s| self.subnets.get(&s)).map(|s| s.vlan);
-        if let Some(i) = self.nic_mut(id, nic) {
-            i.rows.push(row);
-            i.vlan = i.vlan.or(of_subnet);
-        }
+        let row = self.add_link(id, nic, alloc, ip, subnet);
         if data.checkbox("default_gateway") {
             self.make_gateway(id, nic, row);
         }
@@ -432,23 +416,25 @@ impl Region {
         }
         let nic = boot.id;
         let subnet = rows.iter().find_map(|r| r.subnet).or_else(|| self.subnets.keys().next().copied());
+        self.add_link(id, nic, AllocType::Auto, None, subnet);
+    }
+
+    /// Links an interface; one that is in no VLAN yet is then in that of the subnet.
+    pub(crate) fn add_link(
+        &mut self,
+        id: u64,
+        nic: u64,
+        alloc: AllocType,
+        ip: Option<IpAddr>,
+        subnet: Option<u64>,
+    ) -> u64 {
+        let row = self.insert_ip(IpRow::linked((id, nic), alloc, ip, subnet, self.now));
         let vlan = subnet.and_then(|s| self.subnets.get(&s)).map(|s| s.vlan);
-        let created = self.now;
-        let row = self.insert_ip(IpRow {
-            alloc: AllocType::Auto,
-            ip: None,
-            subnet,
-            machine: Some(id),
-            interface: Some(nic),
-            unknown: None,
-            user: None,
-            created,
-            probing: false,
-        });
         if let Some(i) = self.nic_mut(id, nic) {
             i.rows.push(row);
             i.vlan = i.vlan.or(vlan);
         }
+        row
     }
 
     fn unlink_subnet(&mut self, id: u64, nic: u64, data: &Params) -> Result<(), Reply> {
@@ -465,7 +451,9 @@ impl Region {
     fn set_default_gateway(&mut self, id: u64, nic: u64, data: &Params) -> Result<(), Reply> {
         let rows = self.nic(id, nic).map(|i| i.rows.clone()).unwrap_or_default();
         let has_gateway = |row: &u64| {
-            self.ips.get(row).and_then(|r| self.subnets.get(&r.subnet?)).is_some_and(|s| s.gateway.is_some())
+            // What was only seen is no link.
+            let row = self.ips.get(row).filter(|r| r.alloc != AllocType::Discovered);
+            row.and_then(|r| self.subnets.get(&r.subnet?)).is_some_and(|s| s.gateway.is_some())
         };
         let fitting: Vec<u64> = rows.into_iter().filter(has_gateway).collect();
         let row = match data.last("link_id") {

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use crate::Status;
 use crate::compose::VmHost;
-use crate::config::{
-    Config, DiskSpec, ImageSpec, InterfaceSpec, LinkMode, LinkSpec, MachineSpec, RangeSpec, SubnetSpec,
-};
+use crate::config::Config;
+use crate::disks::Disk;
 use crate::machine_table::{Machines, Shown};
 use crate::region::Region;
 use crate::results::{COMMISSIONING, RunKind, ScriptStatus};
+use crate::specs::{DiskSpec, ImageSpec, InterfaceSpec, LinkMode, LinkSpec, MachineSpec, RangeSpec, SubnetSpec};
 use crate::state::{
-    AllocType, Bmc, Disk, Domain, Due, Fabric, Faults, Image, Interface, InterfaceKind, IpRange, IpRow, Level, Machine,
+    AllocType, Bmc, Domain, Due, Fabric, Faults, Image, Interface, InterfaceKind, IpRange, IpRow, Level, Machine,
     Place, PowerState, Subnet, Tag, Token, User, Vlan,
 };
 use crate::zones::Zones;
@@ -257,6 +257,8 @@ impl Region {
             cpu_count: spec.cpu_count,
             memory: spec.memory,
             disks,
+            volume_groups: Vec::new(),
+            special: Vec::new(),
             zone,
             pool,
             tags: spec.tags.into_iter().collect(),
@@ -333,7 +335,7 @@ impl Region {
         };
         if root {
             let number = self.next_id("partition");
-            crate::storage::lay_out_flat(&mut disk, number);
+            disk.lay_out_flat(number);
         }
         disk
     }
@@ -408,18 +410,7 @@ impl Region {
             let vlan = vlan.map(|s| s.vlan).or_else(|| self.vlans.keys().next().copied());
             let mut rows = Vec::new();
             for (alloc, ip, subnet) in observed.into_iter().chain(links) {
-                let (interface, created) = (Some(id), self.now);
-                let row = IpRow {
-                    alloc,
-                    ip,
-                    subnet,
-                    machine: Some(machine),
-                    interface,
-                    unknown: None,
-                    user: None,
-                    created,
-                    probing: false,
-                };
+                let row = IpRow::linked((machine, id), alloc, ip, subnet, self.now);
                 rows.push(self.insert_ip(row));
             }
             let mac = spec.mac.clone().unwrap_or_else(|| {

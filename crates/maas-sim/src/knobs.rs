@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 
 use crate::Status;
-use crate::config::{ImageSpec, MachineSpec};
 use crate::region::{Outage, Region};
+use crate::specs::{ImageSpec, MachineSpec};
 use crate::state::{Bmc, DeployFault, DnsResource, Faults, IpRow, Level, User};
 
 /// Why a knob could not be turned.

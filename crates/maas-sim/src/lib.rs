@@ -7,7 +7,7 @@
 //!
 //! **What it is not.** No DHCP, no API v3, and of VM hosts, which MAAS has removed, only that allocate composes on them.
 //! Operations that a real region has and this one lacks are answered 501 with their name and counted in
-//! [`Region::unsimulated`], never faked. The name server has the domains of the region, with A and AAAA records of machines and
+//! [`Region::unsimulated`], never faked; the list is at the end. The name server has the domains of the region, with A and AAAA records of machines and
 //! DNS resources: no reverse zones, no forwarding, no transfers. What runs on a deployed machine is somebody else's part:
 //! [`Region::take_happenings`] tells when a machine booted and with which user data.
 //!
@@ -77,19 +77,26 @@
 //! assert_eq!(addresses.len(), 1);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! **What is not simulated**, and why ([`not_simulated`] gives the same to programs):
+//!
+#![doc = include_str!("unsimulated.md")]
 
 mod account;
 mod auth;
 mod body;
 mod catalogue;
+mod clone;
 mod commission;
 mod compose;
 mod config;
 pub mod control;
 mod controllers;
 mod cost;
+mod disks;
 mod dns;
 mod dump;
+mod durations;
 mod events;
 mod faults;
 mod filter;
@@ -100,6 +107,7 @@ mod images;
 mod interfaces;
 mod inventory;
 mod knobs;
+mod layouts;
 mod life;
 mod machine_table;
 mod machines;
@@ -107,16 +115,22 @@ mod nameserver;
 mod net;
 mod network;
 mod places;
+mod ranges;
 mod records;
 mod region;
 mod reply;
 mod results;
 mod route;
+mod scripts;
 mod shelf;
+mod shelf_kinds;
 mod shell;
+mod specs;
+mod ssh_keys;
 mod state;
 mod status;
 mod storage;
+mod subnets;
 mod tags;
 mod timeline;
 mod view;
@@ -124,17 +138,20 @@ mod zones;
 
 pub use auth::FAKE_SECRET;
 pub use body::SimBody;
+pub use catalogue::not_simulated;
 pub use compose::VmHostSpec;
-pub use config::{
-    ADMIN_KEY, Config, ConfigError, ConfigErrorKind, DiskSpec, Durations, ImageSpec, InterfaceSpec, LinkMode, LinkSpec,
-    MachineSpec, PlaceSpec, RangeSpec, SubnetSpec, TagSpec, USER_KEY, UserSpec,
-};
+pub use config::{ADMIN_KEY, Config, ConfigError, ConfigErrorKind, USER_KEY};
 pub use cost::Costs;
+pub use durations::Durations;
 pub use faults::{Delivery, Fault, FaultRule, Latency, When};
 pub use knobs::{KnobError, KnobErrorKind, MachineState};
 pub use nameserver::serve_dns;
 pub use region::{Happening, Held, Outage, Region, RequestRecord};
 pub use shell::{ClockFn, SharedRegion, ShellError, ShellErrorKind, serve};
+pub use specs::{
+    DiskSpec, ImageSpec, InterfaceSpec, LinkMode, LinkSpec, MachineSpec, PlaceSpec, RangeSpec, SubnetSpec, TagSpec,
+    UserSpec,
+};
 pub use state::{Bmc, DeployFault};
 pub use status::Status;
 pub use zones::{NameAnswer, RecordKind, Zone};

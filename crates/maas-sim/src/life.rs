@@ -92,7 +92,7 @@ impl Region {
                 return Err(Reply::text(400, "Deploying a machine as a VM host is not supported anymore."));
             }
             call.admin_or(Reply::text(403, "Only administratros can deploy VM hosts"))?;
-            return Err(Reply::text(501, "Not simulated: POST machine deploy install_kvm"));
+            return Err(Reply::not_simulated("POST machine deploy install_kvm"));
         }
         let machine = self.machines.get(&id).ok_or_else(|| Reply::missing("Machine"))?;
         let status = machine.status;

@@ -139,6 +139,9 @@ impl Region {
                 return Ok(Reply::list(self.domains.iter().map(|(id, d)| self.domain_json(*id, d)).collect()));
             }
             call.admin_or(Reply::admins_only())?;
+            if call.op() == "set_serial" {
+                return self.set_serial(&call.form.data);
+            }
             return self.create_domain(&call.form.data);
         }
         let key = call.key.strip_prefix("name:").unwrap_or(&call.key);
@@ -177,7 +180,13 @@ impl Region {
             "PUT" => {
                 let data = &call.form.data;
                 let ttl = parse_ttl(data, "ttl")?;
+                let name = data.last("name").map(|n| n.trim_end_matches('.').to_owned());
+                if let Some(name) = &name {
+                    self.check_domain_name(name, Some(id)).check()?;
+                }
+                self.touch_domain(id);
                 if let Some(domain) = self.domains.get_mut(&id) {
+                    domain.name = name.unwrap_or_else(|| domain.name.clone());
                     domain.ttl = ttl.unwrap_or(domain.ttl);
                     domain.authoritative =
                         data.last("authoritative").map_or(domain.authoritative, |_| data.checkbox("authoritative"));
@@ -191,16 +200,7 @@ impl Region {
 
     fn create_domain(&mut self, data: &Params) -> Answer {
         let name = data.last("name").unwrap_or("").trim_end_matches('.').to_owned();
-        let mut errors = FieldErrors::default();
-        let bad = |label: &&str| label.is_empty() || !label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-        if name.is_empty() {
-            errors.add("name", REQUIRED);
-        } else if let Some(label) = name.split('.').find(bad) {
-            errors.add("name", "Domain name contains invalid characters.");
-            errors.add("name", format!("Label contains disallowed characters: '{label}'."));
-        } else if self.domains.values().any(|d| d.name == name) {
-            errors.add("name", "Domain with this Name already exists.");
-        }
+        let errors = self.check_domain_name(&name, None);
         let ttl = match parse_ttl(data, "ttl") {
             Ok(ttl) => ttl.flatten(),
             Err(reply) => return Err(reply),
@@ -211,6 +211,30 @@ impl Region {
         self.domains.insert(id, Domain { name, authoritative, ttl });
         self.touch_domain(id);
         Ok(self.domains.get(&id).map_or_else(Reply::null, |d| Reply::json(&self.domain_json(id, d))))
+    }
+
+    fn check_domain_name(&self, name: &str, own: Option<u64>) -> FieldErrors {
+        let mut errors = FieldErrors::default();
+        let bad = |label: &&str| label.is_empty() || !label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        if name.is_empty() {
+            errors.add("name", REQUIRED);
+        } else if let Some(label) = name.split('.').find(bad) {
+            errors.add("name", "Domain name contains invalid characters.");
+            errors.add("name", format!("Label contains disallowed characters: '{label}'."));
+        } else if self.domains.iter().any(|(id, d)| Some(*id) != own && d.name == name) {
+            errors.add("name", "Domain with this Name already exists.");
+        }
+        errors
+    }
+
+    /// The zones are published anew, with the number that follows.
+    fn set_serial(&mut self, data: &Params) -> Answer {
+        let text = data.last("serial").ok_or_else(|| Reply::text(400, "No provided serial!"))?;
+        let serial = text.parse().ok().filter(|n| *n > 0);
+        let serial = serial.ok_or_else(|| Reply::text(400, "Invalid serial: Please enter an integer value"))?;
+        self.published.set_serial(serial);
+        self.touch_domain(self.default_domain);
+        Ok(Reply::null())
     }
 
     /// A domain by name or id.

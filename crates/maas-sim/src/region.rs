@@ -10,8 +10,8 @@ use jiff::Timestamp;
 
 use crate::Status;
 use crate::compose::VmHost;
-use crate::config::Durations;
 use crate::cost::Costs;
+use crate::durations::Durations;
 use crate::faults::ActiveRule;
 use crate::machine_table::Machines;
 use crate::reply::Reply;
@@ -183,8 +183,8 @@ impl Region {
             },
             ((operation, Err(reply)), None) => (operation, reply),
         };
-        if reply.status() == 501 {
-            *self.unsimulated.entry(operation.clone()).or_default() += 1;
+        if let Some(what) = reply.lacks() {
+            *self.unsimulated.entry(what.to_owned()).or_default() += 1;
         }
         let machines = self.shown_machines.take();
         self.charge(now, &operation, machines);
@@ -273,7 +273,7 @@ impl Region {
         self.counters.iter().filter(|(op, _)| !op.starts_with("GET ")).map(|(_, n)| n).sum()
     }
 
-    /// Operations that were answered 501 because they are not simulated.
+    /// Operations that were answered 501 because they are not simulated; all there are stand in [`crate::not_simulated`].
     #[must_use]
     pub fn unsimulated(&self) -> BTreeMap<String, u64> {
         self.unsimulated.clone()

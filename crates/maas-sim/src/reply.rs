@@ -18,6 +18,7 @@ pub(crate) struct Reply {
 pub(crate) type Answer = Result<Reply, Reply>;
 
 const TEXT: &str = "text/plain; charset=utf-8";
+const LACKS: &str = "Not simulated: ";
 const JSON: &str = "application/json; charset=utf-8";
 
 impl Reply {
@@ -119,6 +120,16 @@ impl Reply {
     /// 404 of a missing model object.
     pub(crate) fn missing(model: &str) -> Self {
         Self::plain(404, format!("No {model} matches the given query."))
+    }
+
+    /// 501 with the name of what a real region has and this one lacks.
+    pub(crate) fn not_simulated(what: &str) -> Self {
+        Self::text(501, format!("{LACKS}{what}"))
+    }
+
+    /// What this answer says is not simulated.
+    pub(crate) fn lacks(&self) -> Option<&str> {
+        std::str::from_utf8(&self.body).ok()?.strip_prefix(LACKS).filter(|_| self.status == 501)
     }
 
     /// 400 with one message on one field.

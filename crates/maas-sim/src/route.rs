@@ -126,7 +126,7 @@ pub(crate) fn route(region: &mut Region, parts: &Parts, body: &Bytes) -> (String
         }
         let is = |list: &[Op]| list.iter().any(|(m, o)| *m == method.as_str() && *o == op);
         if is(resource.lacks) {
-            return Err(not_simulated(&operation));
+            return Err(Reply::not_simulated(&operation));
         }
         if !is(resource.does) {
             return Err(unrecognised());
@@ -160,12 +160,9 @@ pub(crate) fn route(region: &mut Region, parts: &Parts, body: &Bytes) -> (String
 fn exists_in(region: &Region, name: &str) -> bool {
     match name {
         "reservedips" | "reservedip" => region.is_at_least(3, 6),
+        "groups" | "group" | "oidc-providers" | "oidc-provider" => region.is_at_least(3, 8),
         _ => true,
     }
-}
-
-fn not_simulated(operation: &str) -> Reply {
-    Reply::text(501, format!("Not simulated: {operation}"))
 }
 
 impl Region {
@@ -196,6 +193,7 @@ impl Region {
             (_, "POST", "") if call.form.is_foreign => Err(Reply::json_status(400, &serde_json::json!({}))),
             ("users" | "user", _, _) => self.answer_users(call),
             ("account", _, _) => self.answer_account(call),
+            ("sshkeys", _, "import") => self.import_ssh_keys(call),
             ("maas", _, _) => self.answer_settings(call),
             ("nodes", "GET", "") => self.list_nodes(call),
             ("nodes", "POST", _) => self.set_zone(call),
@@ -220,10 +218,11 @@ impl Region {
             ("machines", _, "release") => self.release_batch(call),
             ("machines", _, "accept" | "accept_all") => self.accept(call),
             ("machines", _, "set_zone") => self.set_zone(call),
+            ("machines", _, "clone") => self.clone_machines(call),
             ("machines", "POST", "") => self.create_machine(call),
             (
-                "blockdevices" | "blockdevice" | "partitions" | "partition" | "volume-groups" | "raids" | "bcaches"
-                | "bcache-cache-sets" | "vmfs-datastores",
+                "blockdevices" | "blockdevice" | "partitions" | "partition" | "volume-groups" | "volume-group"
+                | "raids" | "bcaches" | "bcache-cache-sets" | "vmfs-datastores",
                 _,
                 _,
             ) => self.answer_storage(call),
@@ -260,6 +259,9 @@ impl Region {
             (_, "rescue_mode") => self.rescue_mode(id, call),
             (_, "exit_rescue_mode") => self.exit_rescue_mode(id, call),
             (_, "set_storage_layout") => self.set_storage_layout(id, call),
+            (_, op) if op.starts_with("restore_") => self.restore(id, call),
+            (_, "clear_default_gateways") => self.clear_default_gateways(id, call),
+            (_, "mount_special" | "unmount_special") => self.change_special(id, call),
             ("GET", "query_power_state") => self.query_power_state(id, call),
             ("GET", _) => self.read_machine(id, call),
             ("PUT", _) => self.update_machine(id, call),

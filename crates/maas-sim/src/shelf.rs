@@ -9,213 +9,8 @@ use crate::form::Params;
 use crate::region::Region;
 use crate::reply::{Answer, FieldErrors, Reply};
 use crate::route::Call;
+use crate::shelf_kinds::{KINDS, Kind};
 use crate::view::API;
-
-/// One kind of thing on a shelf.
-struct Kind {
-    /// Names of its collection and of one of it.
-    names: (&'static str, &'static str),
-    /// In errors: `No X matches the given query.`
-    model: &'static str,
-    /// Reading takes an administrator, too.
-    admin: bool,
-    /// Users have shelves of their own.
-    own: bool,
-    /// Creating answers 201.
-    created: bool,
-    /// Field that names it in the path; the id if empty.
-    key: &'static str,
-    /// Fields with what they are when not given, as JSON. A default of `!` means required.
-    fields: &'static [(&'static str, &'static str)],
-}
-
-const KINDS: &[Kind] = &[
-    Kind {
-        names: ("notifications", "notification"),
-        model: "Notification",
-        admin: false,
-        own: false,
-        created: false,
-        key: "",
-        fields: &[
-            ("ident", "null"),
-            ("user", "null"),
-            ("users", "false"),
-            ("admins", "false"),
-            ("message", "!"),
-            ("context", "{}"),
-            ("category", "\"info\""),
-            ("dismissable", "true"),
-        ],
-    },
-    Kind {
-        names: ("package-repositories", "package-repository"),
-        model: "PackageRepository",
-        admin: false,
-        own: false,
-        created: false,
-        key: "",
-        fields: &[
-            ("name", "!"),
-            ("url", "!"),
-            ("distributions", "[]"),
-            ("disabled_pockets", "[]"),
-            ("disabled_components", "[]"),
-            ("disable_sources", "true"),
-            ("components", "[]"),
-            ("arches", "[\"amd64\",\"i386\"]"),
-            ("key", "\"\""),
-            ("enabled", "true"),
-        ],
-    },
-    Kind {
-        names: ("dhcp-snippets", "dhcp-snippet"),
-        model: "DHCPSnippet",
-        admin: false,
-        own: false,
-        created: false,
-        key: "",
-        fields: &[
-            ("name", "!"),
-            ("value", "!"),
-            ("description", "\"\""),
-            ("enabled", "true"),
-            ("node", "null"),
-            ("subnet", "null"),
-            ("global_snippet", "false"),
-            ("history", "[]"),
-        ],
-    },
-    Kind {
-        names: ("license-keys", "license-key"),
-        model: "LicenseKey",
-        admin: true,
-        own: false,
-        created: false,
-        key: "",
-        fields: &[("osystem", "!"), ("distro_series", "!"), ("license_key", "!")],
-    },
-    Kind {
-        names: ("boot-sources", "boot-source"),
-        model: "BootSource",
-        admin: true,
-        own: false,
-        created: true,
-        key: "",
-        fields: &[
-            ("url", "!"),
-            ("keyring_filename", "\"\""),
-            ("keyring_data", "\"\""),
-            ("created", "\"\""),
-            ("updated", "\"\""),
-        ],
-    },
-    Kind {
-        names: ("boot-source-selections", "boot-source-selection"),
-        model: "BootSourceSelection",
-        admin: true,
-        own: false,
-        created: true,
-        key: "",
-        fields: &[
-            ("os", "!"),
-            ("release", "!"),
-            ("arches", "[\"*\"]"),
-            ("subarches", "[\"*\"]"),
-            ("labels", "[\"*\"]"),
-        ],
-    },
-    Kind {
-        names: ("sshkeys", "sshkey"),
-        model: "SSHKey",
-        admin: false,
-        own: true,
-        created: true,
-        key: "",
-        fields: &[("key", "!"), ("keysource", "null")],
-    },
-    Kind {
-        names: ("sslkeys", "sslkey"),
-        model: "SSLKey",
-        admin: false,
-        own: true,
-        created: true,
-        key: "",
-        fields: &[("key", "!")],
-    },
-    Kind {
-        names: ("static-routes", "static-route"),
-        model: "StaticRoute",
-        admin: false,
-        own: false,
-        created: false,
-        key: "",
-        fields: &[("source", "!"), ("destination", "!"), ("gateway_ip", "!"), ("metric", "0")],
-    },
-    Kind {
-        names: ("reservedips", "reservedip"),
-        model: "ReservedIP",
-        admin: false,
-        own: false,
-        created: false,
-        key: "",
-        fields: &[("ip", "!"), ("subnet", "null"), ("mac_address", "!"), ("comment", "\"\"")],
-    },
-    Kind {
-        names: ("scripts", "script"),
-        model: "Script",
-        admin: false,
-        own: false,
-        created: false,
-        key: "name",
-        fields: &[
-            ("name", "!"),
-            ("title", "\"\""),
-            ("description", "\"\""),
-            ("tags", "[]"),
-            ("type", "2"),
-            ("type_name", "\"Testing script\""),
-            ("hardware_type", "0"),
-            ("hardware_type_name", "\"Node\""),
-            ("parallel", "0"),
-            ("parallel_name", "\"Disabled\""),
-            ("results", "{}"),
-            ("parameters", "{}"),
-            ("packages", "{}"),
-            ("timeout", "\"0:00:00\""),
-            ("destructive", "false"),
-            ("for_hardware", "[]"),
-            ("may_reboot", "false"),
-            ("recommission", "false"),
-            ("history", "[]"),
-            ("default", "false"),
-            ("apply_configured_networking", "false"),
-            ("script", "!"),
-        ],
-    },
-    Kind {
-        names: ("devices", "device"),
-        model: "Device",
-        admin: false,
-        own: false,
-        created: false,
-        key: "system_id",
-        fields: &[
-            ("hostname", "\"\""),
-            ("description", "\"\""),
-            ("mac_addresses", "!"),
-            ("parent", "null"),
-            ("tag_names", "[]"),
-            ("address_ttl", "null"),
-            ("ip_addresses", "[]"),
-            ("interface_set", "[]"),
-            ("node_type", "1"),
-            ("node_type_name", "\"Device\""),
-            ("owner_data", "{}"),
-            ("workload_annotations", "{}"),
-        ],
-    },
-];
 
 /// What is on the shelves: by collection, by number.
 pub(crate) type Shelves = BTreeMap<&'static str, BTreeMap<u64, Item>>;
@@ -224,6 +19,17 @@ pub(crate) type Shelves = BTreeMap<&'static str, BTreeMap<u64, Item>>;
 pub(crate) struct Item {
     owner: String,
     fields: Map<String, Value>,
+    /// Texts that it has and had, oldest first.
+    revisions: Vec<Revision>,
+}
+
+/// A text of a script or a snippet.
+#[derive(Debug)]
+struct Revision {
+    id: u64,
+    text: String,
+    comment: Option<String>,
+    created: jiff::Timestamp,
 }
 
 fn parsed(text: &str) -> Value {
@@ -260,7 +66,7 @@ impl Region {
             fields.insert("name".to_owned(), json!(name));
             fields.insert("url".to_owned(), json!(format!("http://{host}")));
             fields.insert("arches".to_owned(), json!(arches));
-            self.put_on_shelf("package-repositories", fields);
+            self.put_on_shelf("package-repositories", "", fields);
         }
         for (ident, message, dismissable) in [
             (
@@ -284,7 +90,7 @@ impl Region {
             ] {
                 fields.insert(field.to_owned(), value);
             }
-            self.put_on_shelf("notifications", fields);
+            self.put_on_shelf("notifications", "", fields);
         }
         for name in crate::results::COMMISSIONING.into_iter().chain(["smartctl-validate"]) {
             let mut fields = Map::new();
@@ -300,27 +106,71 @@ impl Region {
                 fields.insert("hardware_type".to_owned(), json!(3));
                 fields.insert("hardware_type_name".to_owned(), json!("Storage"));
             }
-            self.put_on_shelf("scripts", fields);
+            self.put_on_shelf("scripts", "", fields);
         }
     }
 
-    fn put_on_shelf(&mut self, name: &'static str, given: Map<String, Value>) {
-        let Some(kind) = Self::shelf_kind(name) else {
-            return;
-        };
+    /// Puts a thing there whose other fields are as by default.
+    pub(crate) fn put_on_shelf(&mut self, name: &str, owner: &str, given: Map<String, Value>) -> Option<u64> {
+        let kind = Self::shelf_kind(name)?;
         let mut fields: Map<String, Value> = kind
             .fields
             .iter()
             .map(|(field, default)| ((*field).to_owned(), parsed(if *default == "!" { "\"\"" } else { default })))
             .collect();
         fields.extend(given);
+        Some(self.insert_on_shelf(kind, owner, fields))
+    }
+
+    fn insert_on_shelf(&mut self, kind: &Kind, owner: &str, fields: Map<String, Value>) -> u64 {
         let id = self.next_id(kind.names.0);
-        self.shelves.entry(kind.names.0).or_default().insert(id, Item { owner: String::new(), fields });
+        let item = Item { owner: owner.to_owned(), fields, revisions: Vec::new() };
+        self.shelves.entry(kind.names.0).or_default().insert(id, item);
+        self.note_revision(kind, id, None);
+        id
+    }
+
+    /// Keeps the present text.
+    fn note_revision(&mut self, kind: &Kind, id: u64, comment: Option<&str>) {
+        if kind.history.is_empty() {
+            return;
+        }
+        let (number, created) = (self.next_id("revision"), self.now);
+        if let Some(item) = self.shelves.get_mut(kind.names.0).and_then(|s| s.get_mut(&id)) {
+            let text = item.fields[kind.history].as_str().unwrap_or("").to_owned();
+            let comment = comment.map(str::to_owned);
+            item.revisions.push(Revision { id: number, text, comment, created });
+        }
+    }
+
+    /// `revert`: back to the text of that number, or so many texts back; those that came later are gone.
+    fn revert_on_shelf(&mut self, kind: &Kind, id: u64, to: Option<&str>) -> Result<(), Reply> {
+        let to = to.ok_or_else(|| Reply::text(400, "You must specify where to revert to."))?;
+        let number: i64 = to.parse().map_err(|_| Reply::text(400, "to must be an id or a negative number."))?;
+        let Some(item) = self.shelves.get_mut(kind.names.0).and_then(|s| s.get_mut(&id)) else {
+            return Err(Reply::missing(kind.model));
+        };
+        let at = match u64::try_from(number) {
+            Ok(number) => item.revisions.iter().position(|r| r.id == number),
+            Err(_) => {
+                usize::try_from(number.unsigned_abs()).ok().and_then(|back| item.revisions.len().checked_sub(back + 1))
+            }
+        };
+        let at = at.ok_or_else(|| Reply::text(404, format!("{to} not found in history.")))?;
+        item.revisions.truncate(at + 1);
+        let text = item.revisions.last().map(|r| r.text.clone());
+        item.fields.insert(kind.history.to_owned(), json!(text));
+        Ok(())
+    }
+
+    /// One thing as JSON, by its collection and number.
+    pub(crate) fn shown_on_shelf(&self, name: &str, id: u64, call: &Call) -> Value {
+        Self::shelf_kind(name).map_or(Value::Null, |kind| self.item_json(kind, id, call))
     }
 
     pub(crate) fn answer_shelf(&mut self, call: &Call) -> Answer {
         let Some(kind) = Self::shelf_kind(call.resource()) else {
-            return Err(Reply::text(501, "Not simulated: no handler"));
+            return Err(Reply::not_simulated("no handler"));
         };
         if kind.admin || (call.method() != "GET" && !kind.own && kind.names.0 != "devices" && call.op() != "dismiss") {
             call.admin_or(if call.is_single() { Reply::forbidden() } else { Reply::admins_only() })?;
@@ -380,11 +230,18 @@ impl Region {
                     }
                 }
             }
+            ("POST", "revert") => self.revert_on_shelf(kind, id, call.form.data.last("to"))?,
             ("PUT", _) => {
                 if let Some(item) = shelf.get_mut(&id) {
                     for (field, default) in kind.fields.iter().filter(|(f, _)| call.form.data.has(f)) {
                         item.fields.insert((*field).to_owned(), typed(default, &call.form.data, field));
                     }
+                    if kind.names.0 == "scripts" {
+                        crate::scripts::settle(&mut item.fields);
+                    }
+                }
+                if call.form.data.has(kind.history) {
+                    self.note_revision(kind, id, call.form.data.last("comment"));
                 }
             }
             _ => {}
@@ -398,7 +255,8 @@ impl Region {
             kind.names.0 != "boot-source-selections" || i.fields["boot_source_id"].as_u64() == call.key.parse().ok()
         };
         let shelf = self.shelves.get(kind.names.0);
-        let ids = shelf.into_iter().flatten().filter(|(_, i)| own(i) && parent(i)).map(|(id, _)| *id);
+        let wanted = |i: &Item| kind.names.0 != "scripts" || crate::scripts::wanted(&i.fields, &call.query);
+        let ids = shelf.into_iter().flatten().filter(|(_, i)| own(i) && parent(i) && wanted(i)).map(|(id, _)| *id);
         ids.map(|id| self.item_json(kind, id, call)).collect()
     }
 
@@ -431,13 +289,13 @@ impl Region {
                 fields.insert("mac_addresses".to_owned(), json!(macs));
                 fields.insert("system_id".to_owned(), json!(id));
             }
+            "scripts" => crate::scripts::settle(&mut fields),
             "boot-source-selections" => {
                 fields.insert("boot_source_id".to_owned(), json!(call.key.parse::<u64>().unwrap_or(0)));
             }
             _ => {}
         }
-        let id = self.next_id(kind.names.0);
-        self.shelves.entry(kind.names.0).or_default().insert(id, Item { owner: call.caller.user.clone(), fields });
+        let id = self.insert_on_shelf(kind, &call.caller.user, fields);
         let shown = self.item_json(kind, id, call);
         Ok(Reply::json_status(if kind.created { 201 } else { 200 }, &shown))
     }
@@ -450,6 +308,17 @@ impl Region {
         let collection = kind.names.0;
         let mut path = format!("{API}/{collection}/{id}/");
         shown.insert("id".to_owned(), json!(id));
+        if !kind.history.is_empty() {
+            // The newest first.
+            let told = item.revisions.iter().rev().map(|r| {
+                let created = crate::view::stamp(r.created);
+                match kind.history {
+                    "value" => json!({"id": r.id, "value": r.text, "created": created}),
+                    _ => json!({"id": r.id, "comment": r.comment, "created": created}),
+                }
+            });
+            shown.insert("history".to_owned(), told.collect());
+        }
         match collection {
             "sshkeys" | "sslkeys" => path = format!("{API}/account/prefs/{collection}/{id}/"),
             "license-keys" => {

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use crate::Status;
+use crate::disks::{Disk, FileSystem, VolumeGroup};
 use crate::machine_table::Shown;
 use crate::results::Run;
 
@@ -332,6 +333,27 @@ impl IpRow {
             probing: false,
         }
     }
+
+    /// A link of an interface of a machine.
+    pub(crate) fn linked(
+        (machine, interface): (u64, u64),
+        alloc: AllocType,
+        ip: Option<IpAddr>,
+        subnet: Option<u64>,
+        created: Timestamp,
+    ) -> Self {
+        Self {
+            alloc,
+            ip,
+            subnet,
+            machine: Some(machine),
+            interface: Some(interface),
+            unknown: None,
+            user: None,
+            created,
+            probing: false,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -352,43 +374,6 @@ pub(crate) struct DnsRecord {
 }
 
 #[derive(Debug)]
-pub(crate) struct Disk {
-    pub(crate) id: u64,
-    pub(crate) name: String,
-    pub(crate) size: u64,
-    pub(crate) tags: Vec<String>,
-    pub(crate) model: String,
-    pub(crate) serial: String,
-    pub(crate) id_path: String,
-    pub(crate) partitions: Vec<Partition>,
-    pub(crate) file_system: Option<FileSystem>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Partition {
-    pub(crate) id: u64,
-    pub(crate) size: u64,
-    pub(crate) bootable: bool,
-    pub(crate) tags: Vec<String>,
-    pub(crate) file_system: Option<FileSystem>,
-}
-
-#[derive(Debug)]
-pub(crate) struct FileSystem {
-    pub(crate) kind: String,
-    pub(crate) label: Option<String>,
-    pub(crate) mount_point: Option<String>,
-    pub(crate) mount_options: Option<String>,
-}
-
-impl FileSystem {
-    pub(crate) fn new(kind: &str, label: Option<&str>, mount_point: Option<&str>) -> Self {
-        let text = |t: Option<&str>| t.map(str::to_owned);
-        Self { kind: kind.to_owned(), label: text(label), mount_point: text(mount_point), mount_options: None }
-    }
-}
-
-#[derive(Debug)]
 pub(crate) struct Machine {
     pub(crate) id: u64,
     pub(crate) system_id: String,
@@ -399,6 +384,9 @@ pub(crate) struct Machine {
     pub(crate) cpu_count: u32,
     pub(crate) memory: u64,
     pub(crate) disks: Vec<Disk>,
+    pub(crate) volume_groups: Vec<VolumeGroup>,
+    /// File systems without a disk: tmpfs, ramfs.
+    pub(crate) special: Vec<FileSystem>,
     pub(crate) zone: u64,
     pub(crate) pool: u64,
     pub(crate) tags: BTreeSet<String>,

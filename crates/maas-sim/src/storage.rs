@@ -1,45 +1,21 @@
 //! Block devices, partitions and file systems of machines (reference §2.3, §2.10).
 //!
-//! Volume groups, RAIDs, bcaches and VMFS datastores are listed as the empty lists they are; making one is not simulated.
+//! RAIDs, bcaches and VMFS datastores are listed as the empty lists they are; making one is not simulated. Volume groups are
+//! there once the layout of LVM made one.
 
 use serde_json::{Value, json};
 
 use crate::Status;
+use crate::disks::{ALIGNMENT, Disk, FileSystem, PHYSICAL_VOLUME, Partition, VolumeGroup};
 use crate::form::Params;
 use crate::region::Region;
 use crate::reply::{Answer, FieldErrors, Reply};
 use crate::route::Call;
-use crate::state::{Disk, FileSystem, Machine, Partition};
+use crate::state::Machine;
 use crate::view::{API, uuid};
 
-/// What the partition table takes at both ends.
-const OVERHEAD: u64 = 7_196_672;
 /// What the table itself counts for, among what is used.
 const TABLE: u64 = 6_291_456;
-/// Partitions end on multiples of this.
-const ALIGNMENT: u64 = 4_194_304;
-
-/// Takes everything off a disk.
-pub(crate) fn clear(disk: &mut Disk) {
-    disk.partitions.clear();
-    disk.file_system = None;
-}
-
-/// One partition over the whole disk, with the root file system.
-pub(crate) fn lay_out_flat(disk: &mut Disk, id: u64) {
-    clear(disk);
-    let id = if id == 0 { disk.id } else { id };
-    let size = room(disk);
-    let root = FileSystem::new("ext4", Some("root"), Some("/"));
-    disk.partitions.push(Partition { id, size, bootable: false, tags: Vec::new(), file_system: Some(root) });
-}
-
-/// Bytes that a partition may have yet.
-fn room(disk: &Disk) -> u64 {
-    let used: u64 = disk.partitions.iter().map(|p| p.size).sum();
-    (disk.size.saturating_sub(OVERHEAD) / ALIGNMENT * ALIGNMENT).saturating_sub(used)
-}
-
 /// File systems that a deployment mounts are copies, made when the machine is acquired; in these states they are shown.
 pub(crate) fn shows_copies(status: Status) -> bool {
     matches!(
@@ -62,7 +38,7 @@ pub(crate) fn shows_copies(status: Status) -> bool {
     )
 }
 
-fn file_system_json(m: &Machine, fs: Option<&FileSystem>, seed: u64) -> Value {
+pub(crate) fn file_system_json(m: &Machine, fs: Option<&FileSystem>, seed: u64) -> Value {
     match fs.filter(|_| m.acquired || !shows_copies(m.status)) {
         Some(fs) => json!({
             "fstype": fs.kind, "label": fs.label, "uuid": uuid(seed, 3), "mount_point": fs.mount_point, "mount_options": fs.mount_options,
@@ -71,8 +47,11 @@ fn file_system_json(m: &Machine, fs: Option<&FileSystem>, seed: u64) -> Value {
     }
 }
 
-fn used_for(fs: &Value) -> String {
+fn used_for(m: &Machine, fs: &Value) -> String {
     match (fs["fstype"].as_str(), fs["mount_point"].as_str()) {
+        (Some(PHYSICAL_VOLUME), _) => {
+            format!("LVM volume for {}", m.volume_groups.first().map_or("", |g| g.name.as_str()))
+        }
         (Some(kind), Some(at)) => format!("{kind} formatted filesystem mounted at {at}"),
         (Some(kind), None) => format!("Unmounted {kind} formatted filesystem"),
         _ => "Unused".to_owned(),
@@ -84,25 +63,63 @@ pub(crate) fn disk_json(m: &Machine, disk: &Disk) -> Value {
     let fs = file_system_json(m, disk.file_system.as_ref(), id);
     let used = disk.partitions.len();
     let (available, taken) = if used > 0 {
-        (room(disk), disk.partitions.iter().map(|p| p.size).sum::<u64>() + TABLE)
+        (disk.room(), disk.partitions.iter().map(|p| p.size).sum::<u64>() + TABLE)
     } else if fs.is_null() {
-        (room(disk), 0)
+        (disk.room(), 0)
     } else {
         (0, disk.size)
     };
     let what = match used {
-        0 => used_for(&fs),
+        0 => used_for(m, &fs),
         1 => "GPT partitioned with 1 partition".to_owned(),
         n => format!("GPT partitioned with {n} partitions"),
     };
-    json!({
+    let mut shown = json!({
         "id": id, "system_id": system_id, "name": name, "type": "physical", "path": format!("/dev/disk/by-dname/{name}"), "model": disk.model,
         "serial": disk.serial, "id_path": disk.id_path, "firmware_version": "1.0", "uuid": null, "size": disk.size, "block_size": 512,
         "available_size": available, "used_size": taken, "used_for": what, "tags": disk.tags, "filesystem": fs,
         "partition_table_type": if used > 0 { json!("GPT") } else { Value::Null },
         "partitions": disk.partitions.iter().enumerate().map(|(n, p)| partition_json(m, disk, n, p)).collect::<Vec<_>>(), "storage_pool": null, "numa_node": 0,
         "resource_uri": format!("{API}/nodes/{system_id}/blockdevices/{id}/"),
+    });
+    if m.volume_groups.iter().any(|g| g.volumes.iter().any(|v| v.id == id)) {
+        shown["type"] = json!("virtual");
+        shown["uuid"] = json!(uuid(id, 4));
+        for field in ["model", "serial", "id_path", "firmware_version", "numa_node"] {
+            shown[field] = Value::Null;
+        }
+    }
+    shown
+}
+
+fn volume_group_json(m: &Machine, group: &VolumeGroup) -> Value {
+    let (id, system_id) = (group.id, &m.system_id);
+    let belongs = |p: &Partition| p.file_system.as_ref().is_some_and(|fs| fs.kind == PHYSICAL_VOLUME);
+    let devices = m.disks.iter().flat_map(|d| {
+        d.partitions.iter().enumerate().filter(|(_, p)| belongs(p)).map(|(n, p)| partition_json(m, d, n, p))
+    });
+    let (size, used) = (group.size, group.used());
+    let left = size.saturating_sub(used);
+    json!({
+        "id": id, "system_id": system_id, "uuid": uuid(id, 5), "name": group.name, "devices": devices.collect::<Vec<_>>(), "size": size,
+        "human_size": human(size), "available_size": left, "human_available_size": human(left), "used_size": used, "human_used_size": human(used),
+        "logical_volumes": group.volumes.iter().map(|v| bare(disk_json(m, v))).collect::<Vec<_>>(),
+        "resource_uri": format!("{API}/nodes/{system_id}/volume-group/{id}/"),
     })
+}
+
+/// A size with one decimal and a decimal unit, as people are told it.
+fn human(bytes: u64) -> String {
+    let (unit, divisor) = match bytes {
+        0..1_000_000 => ("kB", 1e3),
+        1_000_000..1_000_000_000 => ("MB", 1e6),
+        1_000_000_000..1_000_000_000_000 => ("GB", 1e9),
+        _ => ("TB", 1e12),
+    };
+    // One decimal is far less than a float has.
+    #[allow(clippy::cast_precision_loss)]
+    let shown = bytes as f64 / divisor;
+    format!("{shown:.1} {unit}")
 }
 
 /// The handler of block devices itself does not show what machines show of them besides.
@@ -118,7 +135,7 @@ fn partition_json(m: &Machine, disk: &Disk, at: usize, p: &Partition) -> Value {
     let fs = file_system_json(m, p.file_system.as_ref(), p.id);
     json!({
         "id": p.id, "device_id": device, "system_id": system_id, "uuid": uuid(p.id, 2), "size": p.size, "bootable": p.bootable, "tags": p.tags, "type": "partition",
-        "path": format!("/dev/disk/by-dname/{}-part{}", disk.name, at + 2), "used_for": used_for(&fs), "filesystem": fs,
+        "path": format!("/dev/disk/by-dname/{}-part{}", disk.name, at + 2), "used_for": used_for(m, &fs), "filesystem": fs,
         "resource_uri": format!("{API}/nodes/{system_id}/blockdevices/{device}/partition/{}", p.id),
     })
 }
@@ -139,19 +156,28 @@ impl Region {
             self.may_edit(id, call)?;
         }
         let kind = call.resource();
-        if matches!(kind, "volume-groups" | "raids" | "bcaches" | "bcache-cache-sets" | "vmfs-datastores") {
+        if matches!(kind, "raids" | "bcaches" | "bcache-cache-sets" | "vmfs-datastores") {
             return Ok(Reply::list(Vec::new()));
+        }
+        if matches!(kind, "volume-groups" | "volume-group") {
+            let m = self.machines.get(&id).ok_or_else(|| Reply::missing("Machine"))?;
+            let mut groups = m.volume_groups.iter();
+            if kind == "volume-groups" {
+                return Ok(Reply::list(groups.map(|g| volume_group_json(m, g)).collect()));
+            }
+            let found = groups.find(|g| g.id.to_string() == call.rest || g.name == call.rest);
+            return found.map(|g| Reply::json(&volume_group_json(m, g))).ok_or_else(|| Reply::missing("VolumeGroup"));
         }
         if kind == "blockdevices" {
             if reading {
                 let m = self.machines.get(&id).ok_or_else(|| Reply::missing("Machine"))?;
-                return Ok(Reply::list(m.disks.iter().map(|d| bare(disk_json(m, d))).collect()));
+                return Ok(Reply::list(m.block_devices().map(|d| bare(disk_json(m, d))).collect()));
             }
             return self.create_disk(id, &call.form.data);
         }
         let m = self.machines.get(&id).ok_or_else(|| Reply::missing("Machine"))?;
         let fits = |d: &&Disk| d.id.to_string() == call.rest || d.name == call.rest;
-        let disk = m.disks.iter().find(fits).ok_or_else(|| Reply::missing("BlockDevice"))?;
+        let disk = m.block_devices().find(fits).ok_or_else(|| Reply::missing("BlockDevice"))?;
         let disk_id = disk.id;
         let place = match kind {
             "blockdevice" => Place::Disk,
@@ -180,7 +206,7 @@ impl Region {
             }
         }
         let m = self.machines.get(&id).ok_or_else(|| Reply::missing("Machine"))?;
-        let disk = m.disks.iter().find(|d| d.id == disk_id).ok_or_else(|| Reply::missing("BlockDevice"))?;
+        let disk = m.block_devices().find(|d| d.id == disk_id).ok_or_else(|| Reply::missing("BlockDevice"))?;
         Ok(Reply::json(&match place {
             Place::Disk => bare(disk_json(m, disk)),
             Place::Partition(p) => disk
@@ -197,25 +223,35 @@ impl Region {
         let Some(m) = self.machine_mut(id) else {
             return Err(Reply::missing("Machine"));
         };
-        let Some(at) = m.disks.iter().position(|d| d.id == disk) else {
-            return Err(Reply::missing("BlockDevice"));
-        };
-        match (call.method(), call.op(), place) {
-            ("DELETE", _, Place::Disk) => {
-                m.disks.remove(at);
+        if let Place::Disk = place {
+            let at = m.disks.iter().position(|d| d.id == disk);
+            match (call.method(), call.op(), at) {
+                ("DELETE", _, Some(at)) => {
+                    m.disks.remove(at);
+                    return Ok(());
+                }
+                ("DELETE", _, None) => {
+                    m.volume_groups.iter_mut().for_each(|g| g.volumes.retain(|v| v.id != disk));
+                    return Ok(());
+                }
+                (_, "set_boot_disk", Some(at)) => {
+                    let disk = m.disks.remove(at);
+                    m.disks.insert(0, disk);
+                    return Ok(());
+                }
+                (_, "set_boot_disk", None) => {
+                    return Err(Reply::text(400, "Cannot set a virtual block device as the boot disk."));
+                }
+                _ => {}
+            }
+        }
+        let disk = m.block_device_mut(disk).ok_or_else(|| Reply::missing("BlockDevice"))?;
+        match (call.method(), place) {
+            ("DELETE", Place::Partition(p)) => {
+                disk.partitions.retain(|x| x.id != *p);
                 return Ok(());
             }
-            ("DELETE", _, Place::Partition(p)) => {
-                m.disks[at].partitions.retain(|x| x.id != *p);
-                return Ok(());
-            }
-            (_, "set_boot_disk", Place::Disk) => {
-                let disk = m.disks.remove(at);
-                m.disks.insert(0, disk);
-                return Ok(());
-            }
-            ("PUT", _, Place::Disk) => {
-                let disk = &mut m.disks[at];
+            ("PUT", Place::Disk) => {
                 for (key, slot) in [
                     ("name", &mut disk.name),
                     ("model", &mut disk.model),
@@ -233,7 +269,6 @@ impl Region {
             }
             _ => {}
         }
-        let disk = &mut m.disks[at];
         let (tags, fs) = match place {
             Place::Disk => (&mut disk.tags, &mut disk.file_system),
             Place::Partition(p) => match disk.partitions.iter_mut().find(|x| x.id == *p) {
@@ -283,13 +318,11 @@ impl Region {
         let Some(m) = self.machine_mut(id) else {
             return Err(Reply::missing("Machine"));
         };
-        let Some(row) = m.disks.iter_mut().find(|d| d.id == disk) else {
-            return Err(Reply::missing("BlockDevice"));
-        };
+        let row = m.block_device_mut(disk).ok_or_else(|| Reply::missing("BlockDevice"))?;
         if row.file_system.is_some() {
             return Err(Reply::invalid("__all__", "Cannot create a partition on a formatted block device."));
         }
-        let left = room(row);
+        let left = row.room();
         let size = data.last("size").and_then(size_of).unwrap_or(left) / ALIGNMENT * ALIGNMENT;
         if size == 0 || size > left {
             return Err(Reply::invalid("size", format!("Ensure this value is less than or equal to {left}.")));
@@ -297,37 +330,9 @@ impl Region {
         let bootable = data.checkbox("bootable");
         row.partitions.push(Partition { id: number, size, bootable, tags: Vec::new(), file_system: None });
         let m = self.machines.get(&id).ok_or_else(|| Reply::missing("Machine"))?;
-        let disk = m.disks.iter().find(|d| d.id == disk).ok_or_else(|| Reply::missing("BlockDevice"))?;
+        let disk = m.block_devices().find(|d| d.id == disk).ok_or_else(|| Reply::missing("BlockDevice"))?;
         let at = disk.partitions.len() - 1;
         Ok(Reply::json(&partition_json(m, disk, at, &disk.partitions[at])))
-    }
-
-    /// `set_storage_layout`: Ready machines only. Layouts of volume groups and caches are not simulated.
-    pub(crate) fn set_storage_layout(&mut self, id: u64, call: &Call) -> Answer {
-        call.admin_or(Reply::forbidden())?;
-        self.may_edit(id, call)?;
-        let layout = call.form.data.last("storage_layout").unwrap_or("").to_owned();
-        let status = self.machines.get(&id).map_or(Status::New, |m| m.status);
-        if status != Status::Ready {
-            return Err(Reply::text(409, "Cannot change the storage layout on a machine that is not Ready."));
-        }
-        if !matches!(layout.as_str(), "flat" | "blank" | "lvm" | "bcache" | "vmfs6" | "vmfs7" | "custom") {
-            let text = format!("'{layout}' is not a valid storage layout.");
-            return Err(Reply::invalid("storage_layout", text));
-        }
-        if !matches!(layout.as_str(), "flat" | "blank") {
-            return Err(Reply::text(501, format!("Not simulated: POST machine set_storage_layout {layout}")));
-        }
-        let number = self.next_id("partition");
-        if let Some(m) = self.machine_mut(id) {
-            m.disks.iter_mut().for_each(clear);
-            if layout == "flat"
-                && let Some(disk) = m.disks.first_mut()
-            {
-                lay_out_flat(disk, number);
-            }
-        }
-        self.shown(id)
     }
 }
 
@@ -383,7 +388,7 @@ fn change_file_system(
 }
 
 /// Bytes, or a number with a decimal suffix.
-fn size_of(text: &str) -> Option<u64> {
+pub(crate) fn size_of(text: &str) -> Option<u64> {
     let (digits, factor) = match text.chars().last()? {
         'K' | 'k' => (&text[..text.len() - 1], 1_000_u64),
         'M' | 'm' => (&text[..text.len() - 1], 1_000_000),
@@ -395,9 +400,4 @@ fn size_of(text: &str) -> Option<u64> {
     // Sizes of disks are exact in 52 bits.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
     Some((number * factor as f64) as u64)
-}
-
-/// All disks in JSON.
-pub(crate) fn disks_json(m: &Machine) -> Vec<Value> {
-    m.disks.iter().map(|d| disk_json(m, d)).collect()
 }

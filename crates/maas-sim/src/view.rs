@@ -207,12 +207,14 @@ impl Region {
             "zone": zone, "pool": pool, "tag_names": self.tags.values().filter(|t| m.tags.contains(&t.name)).map(|t| t.name.as_str()).collect::<Vec<_>>(),
         }));
         let interfaces: Vec<Value> = m.interfaces.iter().map(|i| self.interface_json(m, i)).collect();
-        let disks = crate::storage::disks_json(m);
+        let all: Vec<Value> = m.block_devices().map(|d| crate::storage::disk_json(m, d)).collect();
+        let (disks, volumes) = all.split_at(m.disks.len());
         add(json!({
             "ip_addresses": self.machine_addresses(m), "boot_interface": interfaces.first(), "interface_set": interfaces,
             "default_gateways": {"ipv4": gateway(true), "ipv6": gateway(false)}, "address_ttl": null,
-            "disable_ipv4": false, "boot_disk": disks.first(), "blockdevice_set": disks, "physicalblockdevice_set": disks, "virtualblockdevice_set": [], "volume_groups": [],
-            "raids": [], "bcaches": [], "cache_sets": [], "special_filesystems": [], "enable_hw_sync": false, "sync_interval": null, "last_sync": null, "next_sync": null,
+            "disable_ipv4": false, "boot_disk": disks.first(), "blockdevice_set": all, "physicalblockdevice_set": disks, "virtualblockdevice_set": volumes,
+            "volume_groups": m.volume_groups.iter().map(|g| json!({"system_id": m.system_id, "id": g.id, "__incomplete__": true})).collect::<Vec<_>>(),
+            "raids": [], "bcaches": [], "cache_sets": [], "special_filesystems": crate::layouts::special_json(m), "enable_hw_sync": false, "sync_interval": null, "last_sync": null, "next_sync": null,
             "current_commissioning_result_id": run(RunKind::Commissioning).map(|r| r.id), "current_testing_result_id": run(RunKind::Testing).map(|r| r.id),
             "current_installation_result_id": run(RunKind::Installation).map(|r| r.id), "commissioning_status": commissioning.map_or(-1, |s| i64::from(s as u8)),
             "commissioning_status_name": commissioning.map_or("Unknown", ScriptStatus::name),

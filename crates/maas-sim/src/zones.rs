@@ -109,6 +109,11 @@ impl Zones {
         }
     }
 
+    /// What the next serial number follows.
+    pub(crate) fn set_serial(&mut self, serial: u32) {
+        self.serial = serial;
+    }
+
     /// The innermost zone that a name is in.
     fn zone_of(&self, name: &str) -> Option<Zone> {
         let (name, ttl) = with_parents(name).find_map(|n| self.ttls.get_key_value(n))?;

@@ -87,7 +87,7 @@ fn every_operation_of_maas_is_in_the_table_with_its_parameters_and_versions() {
 }
 
 /// Constants named in the sources outside the table: those a typed method is made of.
-fn typed() -> BTreeSet<&'static str> {
+pub(crate) fn typed() -> BTreeSet<&'static str> {
     let mut sources = String::new();
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
     let mut folders = vec![std::path::PathBuf::from(folder)];

@@ -10,5 +10,6 @@ mod recordings;
 mod refusals;
 mod robustness;
 mod secrets;
+mod simulator;
 mod store;
 mod typed;

@@ -50,7 +50,7 @@ const NEVER_SENT: &[(&str, &str)] = &[
 ];
 
 /// The operation a recorded request means, and the ids in its path.
-fn route(shape: &Shape) -> Option<(&'static Operation, Vec<String>)> {
+pub(crate) fn route(shape: &Shape) -> Option<(&'static Operation, Vec<String>)> {
     let op = shape.query.iter().find(|(key, _)| key == "op").map(|(_, value)| value.as_str());
     operation::all().find_map(|operation| {
         if operation.method.as_str() != shape.method || operation.op != op {

@@ -1,8 +1,8 @@
 //! Recorded exchanges with a real MAAS, and a MAAS in process that answers with one of them.
 //!
-//! `tests/recordings.jsonl.gz` holds all 504 of a MAAS 3.7.3, one per line as they were taken:
-//! `find maas-recordings -mindepth 2 -name '*.json' | sort | xargs jq -c . | gzip -9n`. All keys, users and
-//! addresses in it are made up.
+//! `tests/recordings.jsonl.gz` holds all 504 of a MAAS 3.7.3, one per line, in the order they were taken in, which the
+//! simulator's tests need: `sed 's/$/.json/' order.txt | xargs jq -c . | gzip -9n` in the folder of recordings. All keys,
+//! users and addresses in it are made up.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;

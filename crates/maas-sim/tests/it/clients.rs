@@ -34,7 +34,11 @@ pub(crate) fn text(response: &Response<Bytes>) -> String {
 
 impl Lab {
     pub(crate) fn new(config: Config) -> Self {
-        Self { region: Region::new(config), now: "2026-11-23T12:00:00Z".parse().unwrap(), nonce: 0 }
+        Self::at("2026-11-23T12:00:00Z".parse().unwrap(), Region::new(config))
+    }
+
+    pub(crate) fn at(now: Timestamp, region: Region) -> Self {
+        Self { region, now, nonce: 0 }
     }
 
     pub(crate) fn with_key(&mut self, key: &str, method: &str, path: &str, form: &str) -> Response<Bytes> {

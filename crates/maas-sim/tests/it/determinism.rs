@@ -12,7 +12,7 @@ fn request(rng: &mut fastrand::Rng, ids: &[String]) -> (&'static str, String, St
     let n = rng.u8(1..250);
     let post = |path: String, form: &str| ("POST", path, form.to_owned());
     let get = |path: String| ("GET", path, String::new());
-    match rng.u8(..34) {
+    match rng.u8(..37) {
         0..=3 => post(
             "machines/?op=allocate".to_owned(),
             &format!("agent_name=a{n}&cpu_count=4&bridge_all={}", n.is_multiple_of(5)),
@@ -47,6 +47,13 @@ fn request(rng: &mut fastrand::Rng, ids: &[String]) -> (&'static str, String, St
         30 => get("events/?op=query&level=DEBUG&limit=5".to_owned()),
         31 => get("machines/?status=deployed&power_state=on".to_owned()),
         32 => get(format!("nodes/{id}/interfaces/")),
+        33 => post(format!("machines/{id}/?op=set_storage_layout"), "storage_layout=lvm"),
+        34 => post(format!("machines/{id}/?op=restore_default_configuration"), ""),
+        35 => {
+            let source = &ids[rng.usize(..ids.len())];
+            let form = format!("source={source}&destinations={id}&interfaces=true&storage=true");
+            post("machines/?op=clone".to_owned(), &form)
+        }
         _ => get(format!("machines/{id}/")),
     }
 }

@@ -128,3 +128,14 @@ fn a_clock_that_runs_behind_is_told_how_far() {
     );
     assert_eq!(text(&refused), wanted);
 }
+
+#[test]
+fn what_a_deleted_user_had_goes_to_another_when_one_is_named() {
+    let mut lab = Lab::new(Config::lab(1));
+    let taken = lab.alice("POST", "machines/?op=allocate", "");
+    let id = crate::clients::json(&taken)["system_id"].as_str().unwrap().to_owned();
+    assert_eq!(lab.admin("DELETE", "users/alice/", "").status(), 400, "there is a machine of hers");
+    assert_eq!(lab.admin("DELETE", "users/alice/?transfer_resources_to=nobody", "").status(), 404);
+    assert_eq!(lab.admin("DELETE", "users/alice/?transfer_resources_to=admin", "").status(), 204);
+    assert_eq!(lab.machine(&id)["owner"], "admin");
+}

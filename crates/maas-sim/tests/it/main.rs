@@ -7,6 +7,7 @@ mod clients;
 mod determinism;
 mod faults;
 mod knobs;
+mod layouts;
 mod names;
 mod nameserver;
 mod recordings;

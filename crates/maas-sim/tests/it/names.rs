@@ -169,3 +169,29 @@ fn a_name_shared_by_machine_and_resource_has_the_shorter_ttl() {
     lab.wait(3);
     assert_eq!(asked(&mut lab).ttl(), Some(30), "the machine's own");
 }
+
+#[test]
+fn a_serial_number_that_is_set_is_followed_by_the_next() {
+    let mut lab = Lab::new(Config::lab(0));
+    assert_eq!(lab.ok("POST", "domains/?op=set_serial", "serial=41"), Value::Null);
+    lab.wait(3);
+    let NameAnswer::Authority(zone) = lab.region.look_up(lab.now, "maas", RecordKind::Soa) else {
+        panic!("no zone");
+    };
+    assert_eq!(zone.serial, 42);
+    for form in ["", "serial=0", "serial=x"] {
+        assert_eq!(lab.admin("POST", "domains/?op=set_serial", form).status(), 400, "{form}");
+    }
+}
+
+#[test]
+fn a_renamed_domain_takes_its_names_along() {
+    let mut lab = Lab::new(Config::lab(1));
+    create(&mut lab, "fqdn=api.maas.sc&ip_addresses=10.10.1.1");
+    let id = lab.ok("GET", "domains/", "")[1]["id"].as_u64().unwrap();
+    assert_eq!(lab.admin("PUT", &format!("domains/{id}/"), "name=maas").status(), 400, "taken");
+    assert_eq!(lab.ok("PUT", &format!("domains/{id}/"), "name=lab.example")["name"], "lab.example");
+    lab.wait(3);
+    assert_eq!(resolved(&mut lab, "api.lab.example"), ["10.10.1.1"]);
+    assert_eq!(resolved(&mut lab, "api.maas.sc"), [""; 0]);
+}

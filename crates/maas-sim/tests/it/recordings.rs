@@ -1,4 +1,4 @@
-//! Recorded requests and answers of a real MAAS, tracked in this crate or in a folder beside it.
+//! Recorded requests and answers of a real MAAS: those tracked for the client, whose crate is published with them, or a folder.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -74,7 +74,7 @@ fn unpacked(bytes: &[u8]) -> String {
 
 /// The 504 tracked cases, in the order of recording.
 pub(crate) fn tracked() -> Vec<Case> {
-    let text = unpacked(include_bytes!("../recordings/maas-3.7.3.jsonl.gz"));
+    let text = unpacked(include_bytes!("../../../maas-client/tests/recordings.jsonl.gz"));
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 

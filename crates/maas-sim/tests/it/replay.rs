@@ -11,13 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Response};
 use jiff::{SignedDuration, Timestamp};
 use maas_sim::{ADMIN_KEY, Bmc, Config, DeployFault, Durations, Region, Status, USER_KEY};
 use serde_json::Value;
 
-use crate::clients::{sign, text};
+use crate::clients::{Lab, text};
 use crate::recordings::{Case, folder, lab_state, tracked};
 
 const DIFFERENCES: &str = include_str!("../recordings/differences.txt");
@@ -104,9 +102,7 @@ const BEFORE: &[(&str, &[&str])] = &[
 
 /// A region that stands where the recording stood.
 struct Stage {
-    region: Region,
-    now: Timestamp,
-    nonce: u64,
+    lab: Lab,
     /// Texts of the recording that are others here: ids and keys that a region makes up.
     renamed: BTreeMap<String, String>,
     groups: BTreeSet<usize>,
@@ -115,11 +111,11 @@ struct Stage {
 
 impl Stage {
     fn new(state: String) -> Self {
-        let (region, now) = Self::pristine(&state);
-        Self { region, now, nonce: 0, renamed: BTreeMap::new(), groups: BTreeSet::new(), state }
+        let lab = Self::pristine(&state);
+        Self { lab, renamed: BTreeMap::new(), groups: BTreeSet::new(), state }
     }
 
-    fn pristine(state: &str) -> (Region, Timestamp) {
+    fn pristine(state: &str) -> Lab {
         let mut dump: Value = serde_json::from_str(state).unwrap();
         // The addresses of BMCs are known from the list of addresses: rows that no interface has.
         let free: Vec<String> = dump["ipaddresses"]
@@ -158,30 +154,18 @@ impl Stage {
         config.users[0].api_keys.insert(0, first);
         let mut region = Region::new(config);
         region.name_api_key(ADMIN_KEY, "lab key").unwrap();
-        (region, now)
-    }
-
-    fn ask(&mut self, key: &str, method: &str, path: &str, form: &str) -> Response<Bytes> {
-        self.nonce += 1;
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("/MAAS/api/2.0/{path}"))
-            .header("authorization", sign(key, self.now, self.nonce))
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(Bytes::copy_from_slice(form.as_bytes()))
-            .unwrap();
-        self.region.handle(self.now, request)
+        Lab::at(now, region)
     }
 
     fn prepare(&mut self, case: &Case) {
         if let Some(group) = GROUPS.iter().position(|g| g.contains(&case.family()))
             && self.groups.insert(group)
         {
-            (self.region, self.now) = Self::pristine(&self.state);
+            self.lab = Self::pristine(&self.state);
         }
         // Cases are recorded to the second; a little goes by between two of the same.
-        self.now = (self.now + SignedDuration::from_millis(20)).max(case.date());
-        self.region.tick(self.now);
+        self.lab.now = (self.lab.now + SignedDuration::from_millis(20)).max(case.date());
+        self.lab.region.tick(self.lab.now);
         let steps = BEFORE.iter().find(|(prefix, _)| case.name.starts_with(prefix)).map_or(&[][..], |(_, steps)| steps);
         for step in steps {
             self.step(step);
@@ -189,41 +173,41 @@ impl Stage {
     }
 
     fn step(&mut self, step: &str) {
-        let now = self.now;
+        let now = self.lab.now;
         let words: Vec<&str> = step.split(' ').collect();
         match words.as_slice() {
             ["free"] => {
-                for id in self.region.system_ids() {
-                    let machine = self.region.machine(&id).unwrap();
+                for id in self.lab.region.system_ids() {
+                    let machine = self.lab.region.machine(&id).unwrap();
                     if machine.status == Status::Allocated && machine.hostname.starts_with("node") {
                         let key = if machine.owner.as_deref() == Some("alice") { USER_KEY } else { ADMIN_KEY };
-                        self.ask(key, "POST", &format!("machines/{id}/?op=release"), "");
+                        self.lab.with_key(key, "POST", &format!("machines/{id}/?op=release"), "");
                     }
                 }
             }
             ["machine", name, status, owner] => {
-                self.region.set_status(now, name, Status::from_filter(status).unwrap()).unwrap();
-                self.region.set_owner(now, name, Some(*owner).filter(|o| *o != "-")).unwrap();
+                self.lab.region.set_status(now, name, Status::from_filter(status).unwrap()).unwrap();
+                self.lab.region.set_owner(now, name, Some(*owner).filter(|o| *o != "-")).unwrap();
             }
             ["power", name, on] => {
-                self.region.press_power_button(now, name, *on == "on").unwrap();
-                let id = self.region.machine(name).unwrap().system_id;
-                self.ask(ADMIN_KEY, "GET", &format!("machines/{id}/?op=query_power_state"), "");
+                self.lab.region.press_power_button(now, name, *on == "on").unwrap();
+                let id = self.lab.region.machine(name).unwrap().system_id;
+                self.lab.with_key(ADMIN_KEY, "GET", &format!("machines/{id}/?op=query_power_state"), "");
             }
             ["pristine"] => {
-                let now = self.now;
-                self.region = Self::pristine(&self.state).0;
-                self.region.tick(now);
+                let now = self.lab.now;
+                self.lab.region = Self::pristine(&self.state).region;
+                self.lab.region.tick(now);
             }
-            ["finish", name] => self.region.finish_deployment(now, name).unwrap(),
-            ["lock", name] => self.region.set_locked(now, name, true).unwrap(),
-            ["unlock", name] => self.region.set_locked(now, name, false).unwrap(),
+            ["finish", name] => self.lab.region.finish_deployment(now, name).unwrap(),
+            ["lock", name] => self.lab.region.set_locked(now, name, true).unwrap(),
+            ["unlock", name] => self.lab.region.set_locked(now, name, false).unwrap(),
             ["fail", name, ..] => {
                 let reason = words[2..].join(" ");
-                self.region.fail_now(now, name, &reason).unwrap();
+                self.lab.region.fail_now(now, name, &reason).unwrap();
             }
             ["unstartable", name] => {
-                self.region.fail_deployments(now, name, DeployFault::NotStarted, Some(1)).unwrap();
+                self.lab.region.fail_deployments(now, name, DeployFault::NotStarted, Some(1)).unwrap();
             }
             ["bmc", name, state] => {
                 let bmc = match *state {
@@ -233,10 +217,10 @@ impl Stage {
                     "silent" => Bmc::Silent,
                     _ => Bmc::Works,
                 };
-                self.region.set_bmc(now, name, bmc).unwrap();
+                self.lab.region.set_bmc(now, name, bmc).unwrap();
             }
             [method, path, rest @ ..] => {
-                let answer = self.ask(ADMIN_KEY, method, path, &rest.join(" "));
+                let answer = self.lab.with_key(ADMIN_KEY, method, path, &rest.join(" "));
                 assert!(answer.status().is_success(), "{step}: {}", text(&answer));
             }
             _ => panic!("{step}"),
@@ -246,7 +230,7 @@ impl Stage {
     /// What differs between the recorded answer and ours.
     fn differences(&mut self, case: &Case) -> Vec<String> {
         self.prepare(case);
-        let response = self.region.handle(self.now, case.request(&self.renamed));
+        let response = self.lab.region.handle(self.lab.now, case.request(&self.renamed));
         // The one thing that is meant to be another: a real region shows the secret.
         let body = text(&response).replace(maas_sim::FAKE_SECRET, "LabTokenSecretA00000000000000000");
         let mut out = Vec::new();

@@ -301,15 +301,14 @@ fn filters_of_the_list_select_as_documented() {
 fn what_is_not_simulated_says_so_and_is_counted() {
     let mut lab = Lab::new(Config::lab(1));
     let id = lab.region.system_ids()[0].clone();
-    let refused = lab.admin("POST", &format!("machines/{id}/?op=mount_special"), "");
-    assert_eq!(
-        (refused.status().as_u16(), text(&refused).as_str()),
-        (501, "Not simulated: POST machine mount_special")
-    );
+    let refused = lab.admin("POST", &format!("nodes/{id}/raids/"), "");
+    assert_eq!((refused.status().as_u16(), text(&refused).as_str()), (501, "Not simulated: POST raids"));
+    let form = "storage_layout=bcache";
+    assert_eq!(lab.admin("POST", &format!("machines/{id}/?op=set_storage_layout"), form).status(), 501);
     lab.admin("GET", "vm-hosts/", "");
     lab.admin("GET", "pods/", "");
     let list: Vec<String> = lab.region.unsimulated().into_keys().collect();
-    assert_eq!(list, ["GET vm-hosts", "POST machine mount_special"]);
+    assert_eq!(list, ["GET vm-hosts", "POST machine set_storage_layout bcache", "POST raids"]);
 }
 
 #[test]

@@ -176,6 +176,52 @@ fn shelves_give_back_what_was_put_on_them() {
 }
 
 #[test]
+fn scripts_have_a_history_kinds_by_name_and_filters() {
+    let mut lab = Lab::new(Config::lab(1));
+    let made = lab.ok("POST", "scripts/", "name=mine&script=one&type=testing&hardware_type=cpu&timeout=90&tags=t");
+    assert_eq!(
+        (&made["type"], &made["hardware_type_name"], &made["timeout"]),
+        (&2.into(), &"CPU".into(), &"0:01:30".into())
+    );
+    for text in ["two", "three"] {
+        lab.ok("PUT", "scripts/mine", &format!("script={text}&comment=to+{text}"));
+    }
+    let history = lab.ok("GET", "scripts/mine", "")["history"].clone();
+    assert_eq!(field(&history, "comment"), ["to three", "to two", ""]);
+    let content = |lab: &mut Lab| text(&lab.admin("GET", "scripts/mine?op=download", ""));
+    assert_eq!(content(&mut lab), "three");
+    lab.ok("POST", "scripts/mine?op=revert", "to=-1");
+    assert_eq!(content(&mut lab), "two");
+    lab.ok("POST", "scripts/mine?op=revert", &format!("to={}", history[2]["id"]));
+    assert_eq!(content(&mut lab), "one");
+    for (to, status) in [("to=-1", 404), ("to=999", 404), ("to=x", 400), ("", 400)] {
+        assert_eq!(lab.admin("POST", "scripts/mine?op=revert", to).status(), status, "{to}");
+    }
+    for (query, names) in [
+        ("type=testing", &["smartctl-validate", "mine"][..]),
+        ("type=testing&hardware_type=1", &["mine"]),
+        ("filters=t,nothing", &["mine"]),
+        ("filters=nothing", &[]),
+    ] {
+        assert_eq!(field(&lab.ok("GET", &format!("scripts/?{query}"), ""), "name"), names, "{query}");
+    }
+}
+
+#[test]
+fn keys_of_other_places_are_imported_without_asking_there() {
+    let mut lab = Lab::new(Config::lab(0));
+    for (given, shown) in [("gh:alice", "gh:alice"), ("bob", "lp:bob")] {
+        let keys = lab.ok("POST", "account/prefs/sshkeys/?op=import", &format!("keysource={given}"));
+        assert_eq!(field(&keys, "keysource"), [shown]);
+        assert!(keys[0]["key"].as_str().unwrap().starts_with("ssh-ed25519 AAAA"));
+    }
+    assert_eq!(lab.ok("GET", "account/prefs/sshkeys/", "").as_array().unwrap().len(), 2);
+    for form in ["", "keysource=ftp:alice"] {
+        assert_eq!(lab.admin("POST", "account/prefs/sshkeys/?op=import", form).status(), 400, "{form}");
+    }
+}
+
+#[test]
 fn an_uploaded_image_is_deployed_once_all_of_it_is_there() {
     let mut lab = Lab::new(Config::lab(2));
     let made =

@@ -13,7 +13,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use jiff::{SignedDuration, Timestamp};
 use maas_sim::{
-    ADMIN_KEY, Config, Costs, Fault, FaultRule, Latency, Outage, Region, SharedRegion, Status, When, serve,
+    ADMIN_KEY, Config, Costs, Delivery, Fault, FaultRule, Latency, Outage, Region, SharedRegion, Status, When, serve,
 };
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -152,6 +152,37 @@ async fn heads_and_bodies_come_late() {
     let body = answer.into_body().collect().await.unwrap().to_bytes();
     assert!(started.elapsed() >= late, "the body is late");
     assert_eq!(body.len(), length);
+}
+
+#[tokio::test]
+async fn latencies_are_spread_as_told() {
+    let ms = Duration::from_millis;
+    let mut wire = Wire::new(Config::lab(1)).await;
+    for (latency, at_least) in
+        [(Latency::Uniform(ms(60), ms(90)), ms(60)), (Latency::LogNormal { median: ms(500), sigma: 0.2 }, ms(100))]
+    {
+        wire.fault("GET zones", Fault::Slow(latency), When::Times(1));
+        let started = tokio::time::Instant::now();
+        assert_eq!(wire.status("GET", "zones/").await.0, 200);
+        assert!(started.elapsed() >= at_least, "{latency:?}");
+    }
+    let holds = |latency: Latency| -> Vec<Duration> {
+        wire.fault("GET zones", Fault::Slow(latency), When::Times(1000));
+        let ask = || Request::get("/MAAS/api/2.0/zones/").body(Bytes::new()).unwrap();
+        let hold = |_| match wire.region.deliver(ask()).unwrap() {
+            Delivery::Answer { hold, .. } => hold,
+            Delivery::Dropped => panic!("dropped"),
+        };
+        let mut all: Vec<Duration> = (0..1000).map(hold).collect();
+        all.sort_unstable();
+        all
+    };
+    let uniform = holds(Latency::Uniform(ms(100), ms(300)));
+    assert!(uniform[0] >= ms(100) && uniform[999] <= ms(300));
+    assert!((ms(180)..ms(220)).contains(&uniform[500]), "{:?}", uniform[500]);
+    let skewed = holds(Latency::LogNormal { median: ms(100), sigma: 1.0 });
+    assert!((ms(85)..ms(115)).contains(&skewed[500]), "{:?}", skewed[500]);
+    assert!(skewed[950] > ms(350), "few are far above: {:?}", skewed[950]);
 }
 
 #[tokio::test]
