@@ -218,6 +218,7 @@ fn what_maas_does_not_know_is_told_under_the_field_that_asked_for_it() {
         (json!({"tags": ["unheard"]}), "spec.tags: No such tag(s): 'unheard'."),
         (json!({"placement": {"storage": "a lot"}}), "spec.placement.storage: "),
         (json!({"placement": {"interfaces": "nonsense"}}), "spec.placement.interfaces: "),
+        (json!({"placement": {"devices": "colour=red"}}), "spec.placement.devices: "),
         (json!({"placement": {"subnets": ["10.99.0.0/16"]}}), "spec.placement.subnets: No matching subnets found."),
     ];
     for (fields, words) in cases {
@@ -266,6 +267,31 @@ fn a_pinned_machine_is_claimed_by_its_name_and_no_other_is() {
 }
 
 #[test]
+fn a_machine_with_a_gpu_is_found_by_its_device() {
+    paused(async {
+        let mut config = SandboxConfig::lab(1, 4).unwrap();
+        let gpu = maas_sim::DeviceSpec { vendor_id: "10de".to_owned(), ..maas_sim::DeviceSpec::default() };
+        config.maas.machines[2].devices = vec![gpu];
+        let play = Play::with(config).await;
+        play.run(async {
+            let hand = Hand::new(&play);
+            let mut documents = seed_documents();
+            for document in documents.iter_mut().filter(|d| d["kind"] == "MaasMachineTemplate") {
+                if document["metadata"]["name"].as_str().unwrap().contains("worker") {
+                    document["spec"]["template"]["spec"]["placement"] = json!({ "devices": "vendor_id=10de" });
+                } else {
+                    document["spec"]["template"]["spec"]["placement"] = json!({ "hostname": "node01" });
+                }
+            }
+            hand.play.sandbox.apply(&documents).await.unwrap();
+            hand.until_ready(2).await;
+            assert_eq!(hand.held(), ["node01", "node03"]);
+        })
+        .await;
+    });
+}
+
+#[test]
 fn swap_is_set_off_in_maas_before_the_machine_is_deployed() {
     in_lab(3, async |hand| {
         let mut documents = seed_documents();
@@ -308,9 +334,7 @@ fn seen_by_the_autoscaler(deployment: &Value, template: &Value) -> Option<(u64, 
         let name = format!("capacity.cluster-autoscaler.kubernetes.io/{name}");
         deployment["metadata"]["annotations"][name].as_str().map(str::to_owned)
     };
-    let of = |name: &str| {
-        annotation(name).or_else(|| template["status"]["capacity"][name].as_str().map(str::to_owned))
-    };
+    let of = |name: &str| annotation(name).or_else(|| template["status"]["capacity"][name].as_str().map(str::to_owned));
     let mib = |quantity: &str| quantity.strip_suffix("Mi").and_then(|n| n.parse().ok());
     let architecture = template["status"]["nodeInfo"]["architecture"].as_str().unwrap_or("amd64");
     Some((of("cpu")?.parse().ok()?, mib(&of("memory")?)?, architecture.to_owned()))
@@ -359,7 +383,8 @@ fn the_autoscaler_knows_an_empty_node_group_and_gets_no_less_when_it_scales_it_u
         };
         let seen = hand.until("the node group is known though it is empty", &group).await;
         assert_eq!(seen, (32, 262_144, "arm64".to_owned()), "of each the least that any machine that matches has");
-        let override_it = json!({ "metadata": { "annotations": { "capacity.cluster-autoscaler.kubernetes.io/cpu": "48" } } });
+        let override_it =
+            json!({ "metadata": { "annotations": { "capacity.cluster-autoscaler.kubernetes.io/cpu": "48" } } });
         hand.merge("MachineDeployment", "my-cluster-worker", override_it).await.unwrap();
         assert_eq!(group().await.map(|seen| seen.0), Some(48), "annotations win");
         hand.merge("MachineDeployment", "my-cluster-worker", json!({ "spec": { "replicas": 2 } })).await.unwrap();
@@ -398,7 +423,8 @@ fn an_image_goes_by_every_name_that_this_version_of_maas_takes_and_else_the_near
                         .await;
                     assert_eq!(state != "InvalidSpec", known, "MAAS {version}, {image}: {message}");
                     if !known {
-                        let words = [format!("spec.image {image}: MAAS has no such image"), "u-1804-0-k-11912-0".to_owned()];
+                        let words =
+                            [format!("spec.image {image}: MAAS has no such image"), "u-1804-0-k-11912-0".to_owned()];
                         assert!(words.iter().all(|word| message.contains(word)), "{message}");
                     }
                 })

@@ -128,6 +128,8 @@ fn machine(dump: &Value, m: &Value) -> MachineSpec {
     let status = m["status"].as_u64().and_then(|n| crate::Status::ALL.iter().find(|s| u64::from(s.code()) == n));
     let system_id = text(m, "system_id");
     MachineSpec {
+        // A dump has none.
+        devices: Vec::new(),
         domain: m["domain"]["name"].as_str().map(str::to_owned),
         hostname: text(m, "hostname"),
         description: text(m, "description"),

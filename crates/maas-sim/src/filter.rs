@@ -6,7 +6,9 @@ use std::net::IpAddr;
 
 use crate::Status;
 use crate::form::Params;
-use crate::hardware::{InterfaceItem, StorageItem, match_storage, parse_interfaces, parse_storage};
+use crate::hardware::{
+    InterfaceItem, StorageItem, match_devices, match_storage, parse_devices, parse_interfaces, parse_storage,
+};
 use crate::region::Region;
 use crate::reply::{FieldErrors, Reply};
 use crate::state::{AllocType, Interface, IpRow, Machine};
@@ -265,6 +267,11 @@ impl Region {
                 Ok(items) => out.storage = items,
                 Err(message) => errors.add(key, message),
             },
+            "devices" => {
+                if let Some(message) = values.iter().find_map(|value| parse_devices(value).err()) {
+                    errors.add(key, message);
+                }
+            }
             "interfaces" => match values.last().map_or(Ok(Vec::new()), |v| parse_interfaces(v)) {
                 Ok(items) => out.interfaces = items,
                 Err(message) => errors.add(key, message),
@@ -383,8 +390,7 @@ impl Region {
             "not_pod" => !host().is_some_and(|h| any(&h.spec.name)),
             "pod_type" => host().is_some_and(|h| any(&h.spec.kind)),
             "not_pod_type" => !host().is_some_and(|h| any(&h.spec.kind)),
-            // There are no PCI devices, so nothing has one.
-            "devices" => false,
+            "devices" => values.iter().all(|value| parse_devices(value).is_ok_and(|wanted| match_devices(m, &wanted))),
             // storage and interfaces are matched as a whole; the `not_` forms of what is not there hold.
             _ => true,
         }

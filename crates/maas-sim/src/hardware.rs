@@ -50,6 +50,23 @@ pub(crate) fn parse_storage(text: &str) -> Result<Vec<StorageItem>, String> {
     Ok(items)
 }
 
+/// `key=value,…` of the `devices` constraint.
+pub(crate) fn parse_devices(text: &str) -> Result<Vec<(String, String)>, String> {
+    let pairs = text.split(',').map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        match crate::specs::DeviceSpec::default().get(key.trim()) {
+            Some(_) if !value.is_empty() => Ok((key.trim().to_owned(), value.trim().to_owned())),
+            _ => Err(format!("Unknown devices constraint: '{}'", key.trim())),
+        }
+    });
+    pairs.collect()
+}
+
+/// Whether one device of the machine has all of them.
+pub(crate) fn match_devices(m: &Machine, wanted: &[(String, String)]) -> bool {
+    m.devices.iter().any(|device| wanted.iter().all(|(key, value)| device.get(key) == Some(value)))
+}
+
 /// The first item needs the disk with the root file system, each other one a disk of its own.
 pub(crate) fn match_storage(m: &Machine, items: &[StorageItem], matched: &mut Matched) -> bool {
     let fits = |disk: &crate::disks::Disk, item: &StorageItem| {

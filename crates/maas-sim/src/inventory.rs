@@ -257,6 +257,7 @@ impl Region {
             cpu_count: spec.cpu_count,
             memory: spec.memory,
             disks,
+            devices: spec.devices,
             volume_groups: Vec::new(),
             special: Vec::new(),
             zone,

@@ -149,8 +149,8 @@ pub use nameserver::serve_dns;
 pub use region::{Happening, Held, Outage, Region, RequestRecord};
 pub use shell::{ClockFn, SharedRegion, ShellError, ShellErrorKind, serve};
 pub use specs::{
-    DiskSpec, ImageSpec, InterfaceSpec, LinkMode, LinkSpec, MachineSpec, PlaceSpec, RangeSpec, SubnetSpec, TagSpec,
-    UserSpec,
+    DeviceSpec, DiskSpec, ImageSpec, InterfaceSpec, LinkMode, LinkSpec, MachineSpec, PlaceSpec, RangeSpec, SubnetSpec,
+    TagSpec, UserSpec,
 };
 pub use state::{Bmc, DeployFault};
 pub use status::Status;

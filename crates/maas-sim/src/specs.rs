@@ -69,6 +69,36 @@ impl From<&str> for TagSpec {
     }
 }
 
+/// A PCI or USB device, as the `devices` constraint knows it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeviceSpec {
+    /// Vendor, hexadecimal: `10de`.
+    pub vendor_id: String,
+    /// Product, hexadecimal.
+    pub product_id: String,
+    /// Vendor in words.
+    pub vendor_name: String,
+    /// Product in words.
+    pub product_name: String,
+    /// Kernel module that commissioning found in use.
+    pub commissioning_driver: String,
+}
+
+impl DeviceSpec {
+    /// What it has under a key of the constraint; `None`: there is no such key.
+    pub(crate) fn get(&self, key: &str) -> Option<&str> {
+        Some(match key {
+            "vendor_id" => &self.vendor_id,
+            "product_id" => &self.product_id,
+            "vendor_name" => &self.vendor_name,
+            "product_name" => &self.product_name,
+            "commissioning_driver" => &self.commissioning_driver,
+            _ => return None,
+        })
+    }
+}
+
 /// A block device.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -107,6 +137,8 @@ pub struct MachineSpec {
     pub memory: u64,
     /// Disks; the first carries the root file system.
     pub disks: Vec<DiskSpec>,
+    /// PCI and USB devices: GPUs, say.
+    pub devices: Vec<DeviceSpec>,
     /// Zone by name.
     pub zone: String,
     /// Pool by name.
@@ -147,6 +179,7 @@ impl Default for MachineSpec {
             cpu_count: 8,
             memory: 16_384,
             disks: vec![DiskSpec { size_gb: 200, tags: vec!["ssd".to_owned()], formatted: true }],
+            devices: Vec::new(),
             zone: "default".to_owned(),
             pool: "default".to_owned(),
             tags: Vec::new(),

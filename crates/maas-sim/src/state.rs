@@ -384,6 +384,7 @@ pub(crate) struct Machine {
     pub(crate) cpu_count: u32,
     pub(crate) memory: u64,
     pub(crate) disks: Vec<Disk>,
+    pub(crate) devices: Vec<crate::specs::DeviceSpec>,
     pub(crate) volume_groups: Vec<VolumeGroup>,
     /// File systems without a disk: tmpfs, ramfs.
     pub(crate) special: Vec<FileSystem>,
