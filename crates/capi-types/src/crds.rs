@@ -9,10 +9,19 @@ use kube::CustomResourceExt;
 use crate::names::{
     CONTRACT_V1BETA1_LABEL, CONTRACT_V1BETA2_LABEL, PROVIDER_LABEL, PROVIDER_NAME, SERVED_VERSIONS, VERSION,
 };
-use crate::{MaasCluster, MaasClusterTemplate, MaasMachine, MaasMachineTemplate};
+use crate::{
+    MaasCluster, MaasClusterTemplate, MaasMachine, MaasMachineTemplate, MaasRemediation, MaasRemediationTemplate,
+};
 
 /// Our kinds, in the order of [`crds()`].
-pub const CRD_KINDS: [&str; 4] = ["MaasCluster", "MaasMachine", "MaasMachineTemplate", "MaasClusterTemplate"];
+pub const CRD_KINDS: [&str; 6] = [
+    "MaasCluster",
+    "MaasMachine",
+    "MaasMachineTemplate",
+    "MaasClusterTemplate",
+    "MaasRemediation",
+    "MaasRemediationTemplate",
+];
 
 /// Schema defaults that are kept. The others that serde brings along (empty text, zero, false in status) would make the API
 /// server add fields nobody wrote, and with them differences for server-side apply.
@@ -31,10 +40,17 @@ const REQUIRED: [(&str, &[&str]); 4] = [
 /// Each serves one schema under every version of [`SERVED_VERSIONS`], v1beta1 stored, without conversion: the API server
 /// only swaps `apiVersion`.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    [MaasCluster::crd(), MaasMachine::crd(), MaasMachineTemplate::crd(), MaasClusterTemplate::crd()]
-        .into_iter()
-        .map(finish)
-        .collect()
+    [
+        MaasCluster::crd(),
+        MaasMachine::crd(),
+        MaasMachineTemplate::crd(),
+        MaasClusterTemplate::crd(),
+        MaasRemediation::crd(),
+        MaasRemediationTemplate::crd(),
+    ]
+    .into_iter()
+    .map(finish)
+    .collect()
 }
 
 /// File of a kind's CRD in `crates/capi-types/crds`, e.g. `maascluster.yaml`.

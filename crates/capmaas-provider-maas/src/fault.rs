@@ -32,6 +32,8 @@ pub enum Doing {
     Release,
     /// Powering on.
     Power,
+    /// Powering off.
+    PowerOff,
     /// Marking broken.
     Break,
     /// Tagging.
@@ -50,6 +52,7 @@ impl Doing {
             Self::Deploy => "deploying the machine",
             Self::Release => "releasing the machine",
             Self::Power => "powering the machine on",
+            Self::PowerOff => "powering the machine off",
             Self::Break => "marking the machine broken",
             Self::Tag => "tagging the machine",
             Self::Name => "writing the DNS name",

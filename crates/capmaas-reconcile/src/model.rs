@@ -270,6 +270,7 @@ impl ModelFleet {
             Topic::Cluster(_)
             | Topic::CoreMachine(_)
             | Topic::Members(_)
+            | Topic::Remediation(_)
             | Topic::Clones(_)
             | Topic::Leftovers
             | Topic::Nodes(_)
@@ -439,6 +440,14 @@ impl Provider for ModelFleet {
         self.world().write(|world| {
             let metal = world.held(&proof, "power on")?;
             metal.view.power = Power::On;
+            Ok(metal.view.clone())
+        })
+    }
+
+    async fn power_off(&self, proof: Proof, _: &str) -> Result<HostView, Fault> {
+        self.world().write(|world| {
+            let metal = world.held(&proof, "power off")?;
+            metal.view.power = Power::Off;
             Ok(metal.view.clone())
         })
     }

@@ -13,6 +13,8 @@ pub enum Kind {
     Machine,
     /// MaasMachineTemplate
     Template,
+    /// MaasRemediation
+    Remediation,
 }
 
 impl fmt::Display for Kind {
@@ -21,6 +23,7 @@ impl fmt::Display for Kind {
             Self::Cluster => "MaasCluster",
             Self::Machine => "MaasMachine",
             Self::Template => "MaasMachineTemplate",
+            Self::Remediation => "MaasRemediation",
         })
     }
 }

@@ -18,6 +18,8 @@ pub enum Topic {
     CoreMachine(ObjectName),
     /// The set of Machines and MaasMachines of a Cluster, or one of them.
     Members(ObjectName),
+    /// The MaasRemediation of a Machine, by the Machine's name.
+    Remediation(ObjectName),
     /// The MaasMachines cloned from a template.
     Clones(ObjectName),
     /// One host.

@@ -6,5 +6,6 @@ mod contract;
 mod deletion;
 mod explore;
 mod machine;
+mod remediation;
 mod template;
 mod world;
