@@ -18,6 +18,7 @@ mod kubectl;
 mod leaders;
 mod life;
 mod name;
+mod remediation;
 mod speed;
 mod table;
 mod takeover;

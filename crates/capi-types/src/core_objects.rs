@@ -231,7 +231,9 @@ fn condition_is(value: &Value, path: &str, type_: &str, status: &str) -> bool {
 
 /// The condition where a Machine of v1beta2 has it, or where one of v1beta1 has either of its two lists.
 fn either(value: &Value, type_: &str, status: &str) -> bool {
-    ["/status/conditions", "/status/v1beta2/conditions"].into_iter().any(|path| condition_is(value, path, type_, status))
+    ["/status/conditions", "/status/v1beta2/conditions"]
+        .into_iter()
+        .any(|path| condition_is(value, path, type_, status))
 }
 
 /// A reference with `apiGroup` (v1beta2) or `apiVersion` (before).

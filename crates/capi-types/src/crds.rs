@@ -7,7 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 
 use crate::names::{
-    CONTRACT_V1BETA1_LABEL, CONTRACT_V1BETA2_LABEL, PROVIDER_LABEL, PROVIDER_NAME, SERVED_VERSIONS, VERSION,
+    CONTRACT_V1BETA1_LABEL, CONTRACT_V1BETA2_LABEL, MOVE_LABEL, PROVIDER_LABEL, PROVIDER_NAME, SERVED_VERSIONS, VERSION,
 };
 use crate::{
     MaasCluster, MaasClusterTemplate, MaasMachine, MaasMachineTemplate, MaasRemediation, MaasRemediationTemplate,
@@ -69,6 +69,10 @@ fn finish(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     labels.insert(CONTRACT_V1BETA1_LABEL.to_owned(), VERSION.to_owned());
     labels.insert(CONTRACT_V1BETA2_LABEL.to_owned(), VERSION.to_owned());
     labels.insert(PROVIDER_LABEL.to_owned(), PROVIDER_NAME.to_owned());
+    if crd.spec.names.kind == "MaasRemediationTemplate" {
+        // Nothing of a Cluster owns it: without the label a move would leave it behind, and health checks without their template.
+        labels.insert(MOVE_LABEL.to_owned(), String::new());
+    }
     crd.spec.conversion = Some(CustomResourceConversion { strategy: "None".to_owned(), webhook: None });
 
     let kind = crd.spec.names.kind.clone();

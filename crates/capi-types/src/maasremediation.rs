@@ -24,12 +24,38 @@ use serde::{Deserialize, Serialize};
     derive = "Default",
     derive = "PartialEq",
     doc = "The request of a MachineHealthCheck to heal a Machine by power cycles; when they do not help, the Machine's owner replaces it. Made by Cluster API from a MaasRemediationTemplate.",
-    printcolumn(name = "Cluster", type_ = "string", json_path = r#".metadata.labels['cluster\.x-k8s\.io/cluster-name']"#, description = "The Cluster it belongs to"),
+    printcolumn(
+        name = "Cluster",
+        type_ = "string",
+        json_path = r#".metadata.labels['cluster\.x-k8s\.io/cluster-name']"#,
+        description = "The Cluster it belongs to"
+    ),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase", description = "How far it is"),
-    printcolumn(name = "Tries", type_ = "integer", json_path = ".status.retryCount", description = "Power cycles that were begun"),
-    printcolumn(name = "Last", type_ = "date", json_path = ".status.lastRemediated", description = "Time since the last power cycle was begun"),
-    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#, priority = 1, description = "What it is doing or waiting for"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Time since it was made")
+    printcolumn(
+        name = "Tries",
+        type_ = "integer",
+        json_path = ".status.retryCount",
+        description = "Power cycles that were begun"
+    ),
+    printcolumn(
+        name = "Last",
+        type_ = "date",
+        json_path = ".status.lastRemediated",
+        description = "Time since the last power cycle was begun"
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1,
+        description = "What it is doing or waiting for"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp",
+        description = "Time since it was made"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct MaasRemediationSpec {

@@ -41,6 +41,8 @@ pub const PROVIDER_NAME: &str = "infrastructure-maas";
 pub const CONTRACT_V1BETA2_LABEL: &str = "cluster.x-k8s.io/v1beta2";
 /// CRD label: which of our API versions satisfy contract v1beta1.
 pub const CONTRACT_V1BETA1_LABEL: &str = "cluster.x-k8s.io/v1beta1";
+/// CRD label: `clusterctl move` takes all objects of the kind along, whoever owns them.
+pub const MOVE_LABEL: &str = "clusterctl.cluster.x-k8s.io/move";
 
 /// Annotation: reconciling of this object stands still. Presence counts, any value.
 pub const PAUSED_ANNOTATION: &str = "cluster.x-k8s.io/paused";

@@ -106,7 +106,8 @@ mod tests {
                 let found = object.pointer(list).unwrap().as_array().unwrap();
                 let ours = found.iter().find(|c| c["type"] == "OwnerRemediated").unwrap();
                 let shown = [&ours["status"], &ours["reason"], &ours["message"], &ours["lastTransitionTime"]];
-                let wanted = [json!("False"), json!("WaitingForRemediation"), json!("why"), json!("2026-01-01T00:00:00Z")];
+                let wanted =
+                    [json!("False"), json!("WaitingForRemediation"), json!("why"), json!("2026-01-01T00:00:00Z")];
                 assert_eq!(shown, wanted.each_ref(), "{version} {list}");
                 assert_eq!(ours["severity"], severity, "{version} {list}");
             }

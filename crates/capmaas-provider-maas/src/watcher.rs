@@ -230,7 +230,6 @@ impl Watcher {
                 | Topic::Cluster(_)
                 | Topic::CoreMachine(_)
                 | Topic::Members(_)
-                | Topic::Remediation(_)
                 | Topic::Clones(_)
                 | Topic::Leftovers
                 | Topic::Nodes(_)

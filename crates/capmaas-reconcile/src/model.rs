@@ -270,7 +270,6 @@ impl ModelFleet {
             Topic::Cluster(_)
             | Topic::CoreMachine(_)
             | Topic::Members(_)
-            | Topic::Remediation(_)
             | Topic::Clones(_)
             | Topic::Leftovers
             | Topic::Nodes(_)

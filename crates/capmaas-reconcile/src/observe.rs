@@ -15,8 +15,8 @@ use capi_types::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-pub use self::remediation::{Peer, PeerState, Plane, RemediationSeen};
 pub(crate) use self::remediation::machine_of;
+pub use self::remediation::{Peer, PeerState, Plane, RemediationSeen};
 use crate::failed_hosts::FailedHosts;
 use crate::fleet::HostSight;
 use crate::host::{Attachment, Hardware, HostPhase, HostView, Power, Story};

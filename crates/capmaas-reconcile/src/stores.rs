@@ -5,9 +5,7 @@ mod objects;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use capi_types::{
-    CoreCluster, CoreMachine, MaasCluster, MaasMachine, MaasMachineTemplate, MaasRemediation, SystemId,
-};
+use capi_types::{CoreCluster, CoreMachine, MaasCluster, MaasMachine, MaasMachineTemplate, MaasRemediation, SystemId};
 use jiff::Timestamp;
 
 pub(crate) use self::objects::cluster_of_infra;

@@ -14,12 +14,10 @@ pub enum Topic {
     Region,
     /// The core Cluster of this name, or the MaasCluster that it owns.
     Cluster(ObjectName),
-    /// A core Machine.
+    /// A core Machine, or the MaasRemediation that was made for it.
     CoreMachine(ObjectName),
     /// The set of Machines and MaasMachines of a Cluster, or one of them.
     Members(ObjectName),
-    /// The MaasRemediation of a Machine, by the Machine's name.
-    Remediation(ObjectName),
     /// The MaasMachines cloned from a template.
     Clones(ObjectName),
     /// One host.

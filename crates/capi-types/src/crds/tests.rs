@@ -47,6 +47,8 @@ fn one_schema_is_served_under_every_version_without_conversion() {
         assert_eq!(labels["cluster.x-k8s.io/v1beta2"], "v1beta1");
         assert_eq!(labels["cluster.x-k8s.io/v1beta1"], "v1beta1");
         assert_eq!(labels["cluster.x-k8s.io/provider"], "infrastructure-maas");
+        let moves = labels.contains_key("clusterctl.cluster.x-k8s.io/move");
+        assert_eq!(moves, kind == "MaasRemediationTemplate", "{kind}: the others are in the tree of their Cluster");
         assert_eq!(crd.spec.conversion.as_ref().unwrap().strategy, "None");
         let versions = &crd.spec.versions;
         assert_eq!(versions.iter().map(|v| v.name.as_str()).collect::<Vec<_>>(), names::SERVED_VERSIONS);

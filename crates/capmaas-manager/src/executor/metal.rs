@@ -119,14 +119,7 @@ impl Executor {
         }
     }
 
-    pub(super) async fn power(
-        &self,
-        key: &Key,
-        id: &SystemId,
-        token: &Token,
-        to: PowerOrder,
-        comment: &str,
-    ) -> Ended {
+    pub(super) async fn power(&self, key: &Key, id: &SystemId, token: &Token, to: PowerOrder, comment: &str) -> Ended {
         match (self.proven(key, id, token, None).await, to) {
             (Ok((region, proof)), PowerOrder::On) => host(region.power_on(proof, comment).await),
             (Ok((region, proof)), PowerOrder::Off) => host(region.power_off(proof, comment).await),

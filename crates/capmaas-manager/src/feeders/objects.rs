@@ -107,7 +107,11 @@ impl Watch {
 }
 
 /// The core kind at v1beta2 where served, else v1beta1 (design §6).
-pub(crate) async fn served(client: &kube::Client, kind: &str, plural: &str) -> Result<Option<ApiResource>, kube::Error> {
+pub(crate) async fn served(
+    client: &kube::Client,
+    kind: &str,
+    plural: &str,
+) -> Result<Option<ApiResource>, kube::Error> {
     for version in ["v1beta2", "v1beta1"] {
         match client.list_api_group_resources(&format!("{}/{version}", capi_types::names::CORE_GROUP)).await {
             Ok(list) if list.resources.iter().any(|r| r.name == plural) => {

@@ -17,9 +17,7 @@
 //! on, and nothing is switched off twice.
 
 use capi_types::conditions::{self, reason};
-use capi_types::names::{
-    BLOCK_MOVE_ANNOTATION, DELETE_FOR_MOVE_ANNOTATION, PAUSED_ANNOTATION, REMEDIATION_FINALIZER,
-};
+use capi_types::names::{BLOCK_MOVE_ANNOTATION, DELETE_FOR_MOVE_ANNOTATION, PAUSED_ANNOTATION, REMEDIATION_FINALIZER};
 use capi_types::{MaasRemediationStatus, RemediationPhase, RemediationTry};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -94,6 +92,15 @@ enum Winding {
     Done,
 }
 
+impl Winding {
+    fn step(self) -> Option<Step> {
+        match self {
+            Self::Step(step) => Some(step),
+            Self::Wait | Self::Done => None,
+        }
+    }
+}
+
 impl<'a, 'b> Pass<'a, 'b> {
     fn new(seen: &'b RemediationSeen<'a>, now: Timestamp) -> Self {
         let mut waiting = Waiting::new(now);
@@ -122,8 +129,7 @@ impl<'a, 'b> Pass<'a, 'b> {
         let shown = |time: Timestamp| Time(time);
         self.status.retry_count = i32::try_from(cycles.count()).unwrap_or(i32::MAX);
         self.status.last_remediated = cycles.last().map(|cycle| shown(cycle.began));
-        let tried =
-            |cycle: &Cycle| RemediationTry { started: shown(cycle.began), powered_on: cycle.on.map(shown) };
+        let tried = |cycle: &Cycle| RemediationTry { started: shown(cycle.began), powered_on: cycle.on.map(shown) };
         self.status.history = cycles.iter().map(tried).collect();
         let generation = self.seen.object.metadata.generation;
         let (conditions, event) = self.wanted.settle(&standing.conditions, generation, self.now);
@@ -196,18 +202,12 @@ impl<'a, 'b> Pass<'a, 'b> {
             });
             let message = message.unwrap_or("the Machine is its owner's to replace".to_owned());
             self.say(RemediationPhase::HandedOver, &Why::new(reason::HANDED_OVER, message));
-            return match self.wind_up() {
-                Winding::Step(step) => Some(step),
-                Winding::Wait | Winding::Done => None,
-            };
+            return self.wind_up().step();
         }
         if machine.healthy {
             let message = "the Machine is healthy; its MachineHealthCheck takes this request away";
             self.say(self.phase(), &Why::new(reason::MACHINE_HEALTHY, message));
-            return match self.wind_up() {
-                Winding::Step(step) => Some(step),
-                Winding::Wait | Winding::Done => None,
-            };
+            return self.wind_up().step();
         }
         match seen.cycles.open() {
             Some(cycle) => self.cycle(cycle),
@@ -221,7 +221,8 @@ impl<'a, 'b> Pass<'a, 'b> {
         let tries = seen.cycles.count();
         if tries > 0 && self.end_of_try() > self.now {
             self.waiting.at(self.end_of_try());
-            let message = "the machine was power cycled; waiting until the Machine is healthy (spec.strategy.timeoutSeconds)";
+            let message =
+                "the machine was power cycled; waiting until the Machine is healthy (spec.strategy.timeoutSeconds)";
             self.say(RemediationPhase::WaitingForHealth, &Why::new(reason::WAITING_FOR_HEALTH, message));
             return None;
         }
@@ -301,7 +302,8 @@ impl<'a, 'b> Pass<'a, 'b> {
             return None;
         }
         let meta = &self.seen.object.metadata;
-        let (namespace, name) = (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default());
+        let (namespace, name) =
+            (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default());
         let comment = format!("{}MaasRemediation {namespace}/{name}", QuarantineOrder::SIGNATURE);
         Some(Step::Power { host: view.id.clone(), token, to, comment, noted })
     }

@@ -19,7 +19,7 @@ impl Stores {
             .or(self.remediations.get(&name))
             .into_iter()
             .flat_map(|o| {
-                let machine = machine_of(o).map(Topic::Remediation);
+                let machine = machine_of(o).map(Topic::CoreMachine);
                 machine.into_iter().chain(label(&o.metadata, CLUSTER_NAME_LABEL).map(Topic::Members))
             })
             .collect();

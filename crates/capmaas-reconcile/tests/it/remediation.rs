@@ -47,7 +47,8 @@ fn object(n: &str) -> MaasMachine {
 }
 
 fn core(n: &str) -> CoreMachine {
-    let reference = CoreRef { group: capi_types::names::GROUP.to_owned(), kind: "MaasMachine".to_owned(), name: n.to_owned() };
+    let reference =
+        CoreRef { group: capi_types::names::GROUP.to_owned(), kind: "MaasMachine".to_owned(), name: n.to_owned() };
     CoreMachine {
         infrastructure_ref: Some(reference),
         node_name: Some(format!("node-{n}")),
@@ -251,17 +252,37 @@ fn what_is_not_ours_to_switch_is_waited_for_and_left_to_the_owner_after_the_time
         ("BMC", |w| seen_as(w, HostView { power: Power::Error, ..deployed("m0") }), "PowerUnknown", Timeout),
         ("manual", |w| seen_as(w, HostView { power: Power::Unknown, ..deployed("m0") }), "PowerUnknown", Timeout),
         ("locked", |w| seen_as(w, HostView { locked: true, ..deployed("m0") }), "OperatorHoldsMachine", Timeout),
-        ("rescue", |w| seen_as(w, HostView { phase: HostPhase::Operator, ..deployed("m0") }), "OperatorHoldsMachine", Timeout),
-        ("broken", |w| seen_as(w, HostView { phase: HostPhase::Broken, ..deployed("m0") }), "OperatorHoldsMachine", Timeout),
+        (
+            "rescue",
+            |w| seen_as(w, HostView { phase: HostPhase::Operator, ..deployed("m0") }),
+            "OperatorHoldsMachine",
+            Timeout,
+        ),
+        (
+            "broken",
+            |w| seen_as(w, HostView { phase: HostPhase::Broken, ..deployed("m0") }),
+            "OperatorHoldsMachine",
+            Timeout,
+        ),
         ("released", |w| seen_as(w, HostView { holder: Holder::Nobody, ..deployed("m0") }), "NotOurs", Timeout),
-        ("alice's", |w| seen_as(w, HostView { holder: Holder::Other("alice".to_owned()), ..deployed("m0") }), "NotOurs", Timeout),
+        (
+            "alice's",
+            |w| seen_as(w, HostView { holder: Holder::Other("alice".to_owned()), ..deployed("m0") }),
+            "NotOurs",
+            Timeout,
+        ),
         ("unmarked", |w| seen_as(w, HostView { holder: Holder::Us(None), ..deployed("m0") }), "NotOurs", Timeout),
         ("memory", |w| seen_as(w, HostView { in_memory: true, ..deployed("m0") }), "InMemorySystemLost", AtOnce),
         ("in memory", |w| change(w, |o| o.spec.deploy_in_memory = true), "InMemorySystemLost", AtOnce),
         ("deploying", |w| change(w, |o| o.spec.provider_id = None), "MachineDeploying", Timeout),
         ("no record", |w| change(w, |o| o.metadata.annotations = None), "AdoptionRequired", Timeout),
         ("deleted", |w| w.delete("m0"), "Deleting", Timeout),
-        ("MAAS down", |w| drop(w.stores.learn(Fact::Region(Region::Down("no route".to_owned())), w.now)), "MAASUnreachable", Endless),
+        (
+            "MAAS down",
+            |w| drop(w.stores.learn(Fact::Region(Region::Down("no route".to_owned())), w.now)),
+            "MAASUnreachable",
+            Endless,
+        ),
     ];
     for (what, make, reason, patience) in obstacles {
         let mut world = one_sick(3);
@@ -434,7 +455,7 @@ fn the_power_policy_of_the_machine_does_not_fight_with_its_remediation() {
     }
     let decision = world.plan(&key("m0"));
     assert_eq!(decision.next, None, "the remediation has its power");
-    assert!(decision.wake.topics.contains(&Topic::Remediation(name("m0"))), "{:?}", decision.wake);
+    assert!(decision.wake.topics.contains(&Topic::CoreMachine(name("m0"))), "{:?}", decision.wake);
     // Left to its owner, the request has it no more.
     until(&mut world, &["m0"], 12);
     assert!(world.core_machines[&name("m0")].owner_remediates);

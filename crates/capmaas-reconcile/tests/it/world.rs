@@ -155,9 +155,7 @@ impl World {
         facts.push(Fact::CoreCluster(name(CLUSTER), Some(Box::new(self.core_cluster.clone()))));
         facts.extend(self.core_machines.iter().map(|(n, m)| Fact::CoreMachine(n.clone(), Some(Box::new(m.clone())))));
         facts.extend(self.machines.iter().map(|(n, m)| Fact::MaasMachine(n.clone(), Some(Box::new(m.clone())))));
-        facts.extend(
-            self.remediations.iter().map(|(n, r)| Fact::Remediation(n.clone(), Some(Box::new(r.clone())))),
-        );
+        facts.extend(self.remediations.iter().map(|(n, r)| Fact::Remediation(n.clone(), Some(Box::new(r.clone())))));
         facts.extend(self.clusters.iter().map(|(n, c)| Fact::MaasCluster(n.clone(), Some(Box::new(c.clone())))));
         for fact in facts {
             self.stores.learn(fact, self.now);

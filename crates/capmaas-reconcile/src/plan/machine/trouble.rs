@@ -199,9 +199,6 @@ impl Pass<'_, '_> {
         self.wanted.yes(conditions::MACHINE_DEPLOYED, reason::MACHINE_DEPLOYED);
         self.status.ready = false;
         let hostname = &view.hostname;
-        if let Some((machine, _)) = &seen.machine {
-            self.waiting.on(Topic::Remediation(machine.clone()));
-        }
         if let Some(by) = seen.remedied_by {
             // One decides on its power: what is off for a moment is not to be switched on by two.
             let message = format!("machine {hostname} is powered off, its power is MaasRemediation {}'s", by.name);
