@@ -71,7 +71,7 @@ fn finish(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     labels.insert(PROVIDER_LABEL.to_owned(), PROVIDER_NAME.to_owned());
     if crd.spec.names.kind == "MaasRemediationTemplate" {
         // Nothing of a Cluster owns it: without the label a move would leave it behind, and health checks without their template.
-        labels.insert(MOVE_LABEL.to_owned(), String::new());
+        labels.insert(MOVE_LABEL.to_owned(), "true".to_owned());
     }
     crd.spec.conversion = Some(CustomResourceConversion { strategy: "None".to_owned(), webhook: None });
 
@@ -79,10 +79,13 @@ fn finish(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     let mut stored = crd.spec.versions.remove(0);
     if let Some(schema) = stored.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
         tidy(schema, "");
-        if let Some(spec) = machine_or_cluster_spec(schema, &kind) {
-            let required = REQUIRED.iter().filter(|(of, _)| *of == kind).flat_map(|(_, fields)| *fields);
+        let required: Vec<_> =
+            REQUIRED.iter().filter(|(of, _)| *of == kind).flat_map(|(_, fields)| *fields).collect();
+        if !required.is_empty()
+            && let Some(spec) = machine_or_cluster_spec(schema, &kind)
+        {
             let fields = spec.required.get_or_insert_default();
-            fields.extend(required.map(|field| (*field).to_owned()));
+            fields.extend(required.into_iter().map(|field| (*field).to_owned()));
             fields.sort();
             fields.dedup();
         }

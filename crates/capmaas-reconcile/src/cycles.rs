@@ -79,10 +79,11 @@ impl Cycles {
         Self(all)
     }
 
-    /// The machine is off, or taken for it: it is to be switched on.
+    /// The machine is off, or taken for it: it is to be switched on. Noted under a time of its own, by which the two orders of a cycle
+    /// are told apart.
     #[must_use]
     pub fn switching_on(&self, now: Timestamp) -> Self {
-        self.change(|cycle| cycle.off = Some(seconds(now)))
+        self.change(|cycle| cycle.off = Some(seconds(now).max(cycle.began + SignedDuration::from_secs(1))))
     }
 
     /// The order to switch on was given, or there was nothing to undo.

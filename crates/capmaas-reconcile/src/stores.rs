@@ -318,6 +318,7 @@ impl Stores {
             Fact::MaasMachine(name, Some(_)) => self.maas_machines.contains_key(name),
             Fact::Template(name, Some(_)) => self.templates.contains_key(name),
             Fact::Remediation(name, Some(_)) => self.remediations.contains_key(name),
+            Fact::CoreMachine(name, Some(_)) => self.machines.contains_key(name),
             _ => true,
         };
         if there { self.learn(fact, now) } else { Learned::default() }
