@@ -19,6 +19,7 @@ mod leaders;
 mod life;
 mod name;
 mod placement;
+mod remediation;
 mod speed;
 mod table;
 mod takeover;

@@ -126,7 +126,9 @@
 //! | W-56 | generations are observed, columns printed, externally managed clusters left alone | embedded | `tests/it/contract.rs::ready_and_paused_stand_on_every_object_from_first_to_last_as_metav1_conditions_of_this_generation` |
 //! |  |  | embedded | `tests/it/contract.rs::an_externally_managed_cluster_is_never_written_and_its_machines_live_and_go_without_us_keeping_its_name` |
 //! |  |  | unit | `crates/capi-types/src/crds/tests.rs::schemas_are_structural_bounded_and_without_surprises` |
-//! | W-56 | remediation types | open | issue 6 |
+//! | W-56 | remediation types | embedded | `tests/it/remediation.rs::a_hung_worker_is_healed_by_one_power_cycle_and_stays_the_machine_that_it_was` |
+//! |  |  | embedded | `tests/it/remediation.rs::a_dead_worker_is_tried_as_often_as_the_strategy_says_and_then_replaced_by_its_owner_on_another_machine` |
+//! |  |  | e2e | `remediation` |
 //! | W-56 | MachinePool and IPAM | not offered | no resource of MAAS stands for a pool of machines; addresses are MAAS's own to give |
 //! | W-57 | a stored map of failure domains is read, and becomes a list with the next write | unit | `crates/capi-types/src/crds/tests.rs::stored_failure_domains_read_as_map_and_as_list` |
 //! |  |  | unit | `crates/capmaas-reconcile/tests/it/contract.rs::a_stored_map_of_failure_domains_becomes_a_list_with_the_next_status_whatever_that_is_about` |

@@ -32,6 +32,7 @@
 pub mod conformance;
 pub mod contract;
 pub mod defects;
+pub mod health_check;
 pub mod invariants;
 pub mod moving;
 #[cfg(test)]
@@ -139,6 +140,7 @@ pub fn resource(kind: &str) -> ApiResource {
         "MaasCluster" => ("infrastructure.cluster.x-k8s.io", "v1beta1", "maasclusters"),
         "MaasMachine" => ("infrastructure.cluster.x-k8s.io", "v1beta1", "maasmachines"),
         "MaasMachineTemplate" => ("infrastructure.cluster.x-k8s.io", "v1beta1", "maasmachinetemplates"),
+        "MaasRemediation" => ("infrastructure.cluster.x-k8s.io", "v1beta1", "maasremediations"),
         "Event" => ("", "v1", "events"),
         "Secret" => ("", "v1", "secrets"),
         other => panic!("no resource for {other}"),

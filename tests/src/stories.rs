@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::health_check::HealthCheck;
 use crate::stage::Stage;
 use crate::{Hand, condition, moving};
 
@@ -26,6 +27,8 @@ pub enum Story {
     MoveWhileClaiming,
     /// A worker's machine is dead; its owner replaces it.
     Remediate,
+    /// A worker's machine hangs, and is healed by a power cycle.
+    PowerCycle,
     /// All of it in one: it comes up on just as many machines as it needs, a worker is replaced (which has to wait for the machine that
     /// the old one gives back), workers are rolled, it goes.
     Life,
@@ -33,8 +36,15 @@ pub enum Story {
 
 impl Story {
     /// Those of the crash matrix.
-    pub const ALL: [Self; 6] =
-        [Self::Create, Self::Delete, Self::Upgrade, Self::Move, Self::MoveWhileClaiming, Self::Remediate];
+    pub const ALL: [Self; 7] = [
+        Self::Create,
+        Self::Delete,
+        Self::Upgrade,
+        Self::Move,
+        Self::MoveWhileClaiming,
+        Self::Remediate,
+        Self::PowerCycle,
+    ];
 
     /// How many machines there are to choose from.
     pub fn machines(self) -> usize {
@@ -77,6 +87,9 @@ impl Story {
             })
             .await;
         }
+        if self == Self::PowerCycle {
+            hang(hand, &worker(hand).await).await;
+        }
     }
 
     /// The part that is disturbed.
@@ -108,6 +121,7 @@ impl Story {
                 moving::target(stage).until_ready(3).await;
             }
             Self::Remediate => replace(hand).await,
+            Self::PowerCycle => heal(hand).await,
             Self::Life => {
                 hand.apply_seed().await;
                 hand.until_ready(2).await;
@@ -141,6 +155,40 @@ async fn replace(hand: &Hand<'_>) {
     hand.delete("Machine", &name).await;
     hand.until("the old one is gone", || async { hand.get("MaasMachine", &name).await.is_none().then_some(()) }).await;
     hand.until_ready(machines).await;
+}
+
+/// The machine of a MaasMachine stands still, and its Node is missed.
+async fn hang(hand: &Hand<'_>, object: &Value) {
+    let name = object["metadata"]["name"].as_str().expect("it has a name");
+    let id = object["spec"]["systemID"].as_str().expect("it has a host");
+    hand.play.sandbox.maas.with(|region, now| region.hang(now, id)).expect("it runs");
+    hand.until("its Node is missed", || async {
+        let machine = hand.get("Machine", name).await?;
+        (condition(&machine, "NodeHealthy").0 != "True").then_some(())
+    })
+    .await;
+}
+
+/// A health check finds the worker sick, and a power cycle heals it: the same Machine, the same system on its disk.
+async fn heal(hand: &Hand<'_>) {
+    let before = worker(hand).await;
+    let name = before["metadata"]["name"].as_str().expect("it has a name").to_owned();
+    let id = before["spec"]["systemID"].as_str().expect("it has a host").to_owned();
+    let host = || hand.play.sandbox.maas.look(|region| region.machine(&id)).expect("it is there");
+    let deployment = host().deployment;
+    let healed = hand.until("it is healed, and nothing is left of the request", || async {
+        let machine = hand.get("Machine", &name).await?;
+        let well =
+            condition(&machine, "NodeHealthy").0 == "True" && condition(&machine, "HealthCheckSucceeded").0 == "True";
+        (well && hand.get("MaasRemediation", &name).await.is_none()).then_some(())
+    });
+    // Two tries: who takes over may have to begin anew.
+    let check = HealthCheck { tries: 2, timeout: 300 };
+    tokio::select! { biased;
+        never = check.run(hand) => match never {},
+        () = healed => {}
+    }
+    assert!(host().powered && host().deployment == deployment, "{:?}", host());
 }
 
 /// A new template with this image, to which the one worker is rolled.

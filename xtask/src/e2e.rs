@@ -21,6 +21,7 @@ mod namespace;
 mod patience;
 mod plane;
 mod regions;
+mod remediation;
 mod rights;
 mod simulator;
 mod story;
@@ -122,6 +123,8 @@ const SCENARIOS: &[Scenario] = &[
     more("scale-control-plane", 2, &[], health::scale_control_plane),
     more("worker-power", 2, &["scale-control-plane"], health::worker_power),
     more("control-plane-power", 2, &["scale-control-plane"], health::control_plane_power),
+    more("remediation", 2, &["scale-control-plane"], remediation::workers),
+    more("remediation-control-plane", 2, &["scale-control-plane"], remediation::control_plane),
     more("replace-first", 2, &["scale-control-plane"], health::replace_first),
     more("upgrade", 2, &["scale-control-plane"], health::upgrade),
     more("health-end", 2, &["scale-control-plane"], health::end),

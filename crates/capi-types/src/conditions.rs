@@ -25,6 +25,9 @@ pub const API_SERVER_AVAILABLE: &str = "APIServerAvailable";
 /// Webhook configurations of the Go provider are left over, and stand between the API server and us. Only there when some were found;
 /// True is the bad case.
 pub const LEFTOVER_WEBHOOKS: &str = "LeftoverWebhooks";
+/// Of a core Machine: False gives it to its owner, which replaces it. Cluster API's name; the one condition that we write into an
+/// object of core.
+pub const OWNER_REMEDIATED: &str = "OwnerRemediated";
 
 /// Reasons. Those the Go provider used keep their spelling, the `Reason` in `MachineDeployStartedReason` included.
 pub mod reason {
@@ -95,6 +98,21 @@ pub mod reason {
     pub const POWER_LIMIT_REACHED: &str = "PowerLimitReached";
     /// A machine that was deployed into memory lost power: its system is gone.
     pub const IN_MEMORY_SYSTEM_LOST: &str = "InMemorySystemLost";
+
+    /// The machine is being switched off and on because it failed its health check.
+    pub const POWER_CYCLING: &str = "PowerCycling";
+    /// The machine was power cycled, and has some time to become healthy.
+    pub const WAITING_FOR_HEALTH: &str = "WaitingForHealth";
+    /// The Machine passes its health check.
+    pub const MACHINE_HEALTHY: &str = "MachineHealthy";
+    /// A control-plane machine is not power cycled now: that could cost the control plane its quorum.
+    pub const WAITING_FOR_CONTROL_PLANE: &str = "WaitingForControlPlane";
+    /// MAAS does not know whether the machine is on: its BMC does not answer, or MAAS can't control its power.
+    pub const POWER_UNKNOWN: &str = "PowerUnknown";
+    /// The Machine is left to its owner, which replaces it.
+    pub const HANDED_OVER: &str = "HandedOver";
+    /// Reason of the Machine's condition OwnerRemediated; Cluster API's word.
+    pub const WAITING_FOR_REMEDIATION: &str = "WaitingForRemediation";
 
     /// The machine joined the cluster.
     pub const BOOTSTRAP_SUCCEEDED: &str = "BootstrapSucceeded";

@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DynamicObject;
 use serde_json::Value;
 
+use crate::conditions::OWNER_REMEDIATED;
 use crate::endpoint::ApiEndpoint;
 use crate::names::CONTROL_PLANE_LABEL;
 
@@ -103,6 +104,10 @@ pub struct CoreMachine {
     pub provider_id: Option<String>,
     /// A MachineHealthCheck found it sick (condition HealthCheckSucceeded is False).
     pub unhealthy: bool,
+    /// It passes the health check (condition HealthCheckSucceeded is True). Without a MachineHealthCheck it is neither.
+    pub healthy: bool,
+    /// It is left to its owner to be replaced (condition OwnerRemediated is False).
+    pub owner_remediates: bool,
 }
 
 impl CoreCluster {
@@ -149,9 +154,9 @@ impl CoreMachine {
             infrastructure_ref: reference(value, "/spec/infrastructureRef"),
             node_name: text(value, "/status/nodeRef/name"),
             provider_id: text(value, "/spec/providerID"),
-            unhealthy: ["/status/conditions", "/status/v1beta2/conditions"]
-                .into_iter()
-                .any(|path| condition_is(value, path, "HealthCheckSucceeded", "False")),
+            unhealthy: either(value, "HealthCheckSucceeded", "False"),
+            healthy: either(value, "HealthCheckSucceeded", "True"),
+            owner_remediates: either(value, OWNER_REMEDIATED, "False"),
         })
     }
 
@@ -222,6 +227,13 @@ fn condition_is(value: &Value, path: &str, type_: &str, status: &str) -> bool {
     value.pointer(path).and_then(Value::as_array).is_some_and(|conditions| {
         conditions.iter().any(|condition| condition["type"] == type_ && condition["status"] == status)
     })
+}
+
+/// The condition where a Machine of v1beta2 has it, or where one of v1beta1 has either of its two lists.
+fn either(value: &Value, type_: &str, status: &str) -> bool {
+    ["/status/conditions", "/status/v1beta2/conditions"]
+        .into_iter()
+        .any(|path| condition_is(value, path, type_, status))
 }
 
 /// A reference with `apiGroup` (v1beta2) or `apiVersion` (before).

@@ -7,12 +7,21 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 
 use crate::names::{
-    CONTRACT_V1BETA1_LABEL, CONTRACT_V1BETA2_LABEL, PROVIDER_LABEL, PROVIDER_NAME, SERVED_VERSIONS, VERSION,
+    CONTRACT_V1BETA1_LABEL, CONTRACT_V1BETA2_LABEL, MOVE_LABEL, PROVIDER_LABEL, PROVIDER_NAME, SERVED_VERSIONS, VERSION,
 };
-use crate::{MaasCluster, MaasClusterTemplate, MaasMachine, MaasMachineTemplate};
+use crate::{
+    MaasCluster, MaasClusterTemplate, MaasMachine, MaasMachineTemplate, MaasRemediation, MaasRemediationTemplate,
+};
 
 /// Our kinds, in the order of [`crds()`].
-pub const CRD_KINDS: [&str; 4] = ["MaasCluster", "MaasMachine", "MaasMachineTemplate", "MaasClusterTemplate"];
+pub const CRD_KINDS: [&str; 6] = [
+    "MaasCluster",
+    "MaasMachine",
+    "MaasMachineTemplate",
+    "MaasClusterTemplate",
+    "MaasRemediation",
+    "MaasRemediationTemplate",
+];
 
 /// Schema defaults that are kept. The others that serde brings along (empty text, zero, false in status) would make the API
 /// server add fields nobody wrote, and with them differences for server-side apply.
@@ -31,10 +40,17 @@ const REQUIRED: [(&str, &[&str]); 4] = [
 /// Each serves one schema under every version of [`SERVED_VERSIONS`], v1beta1 stored, without conversion: the API server
 /// only swaps `apiVersion`.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    [MaasCluster::crd(), MaasMachine::crd(), MaasMachineTemplate::crd(), MaasClusterTemplate::crd()]
-        .into_iter()
-        .map(finish)
-        .collect()
+    [
+        MaasCluster::crd(),
+        MaasMachine::crd(),
+        MaasMachineTemplate::crd(),
+        MaasClusterTemplate::crd(),
+        MaasRemediation::crd(),
+        MaasRemediationTemplate::crd(),
+    ]
+    .into_iter()
+    .map(finish)
+    .collect()
 }
 
 /// File of a kind's CRD in `crates/capi-types/crds`, e.g. `maascluster.yaml`.
@@ -53,16 +69,22 @@ fn finish(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     labels.insert(CONTRACT_V1BETA1_LABEL.to_owned(), VERSION.to_owned());
     labels.insert(CONTRACT_V1BETA2_LABEL.to_owned(), VERSION.to_owned());
     labels.insert(PROVIDER_LABEL.to_owned(), PROVIDER_NAME.to_owned());
+    if crd.spec.names.kind == "MaasRemediationTemplate" {
+        // Nothing of a Cluster owns it: without the label a move would leave it behind, and health checks without their template.
+        labels.insert(MOVE_LABEL.to_owned(), "true".to_owned());
+    }
     crd.spec.conversion = Some(CustomResourceConversion { strategy: "None".to_owned(), webhook: None });
 
     let kind = crd.spec.names.kind.clone();
     let mut stored = crd.spec.versions.remove(0);
     if let Some(schema) = stored.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
         tidy(schema, "");
-        if let Some(spec) = machine_or_cluster_spec(schema, &kind) {
-            let required = REQUIRED.iter().filter(|(of, _)| *of == kind).flat_map(|(_, fields)| *fields);
+        let required: Vec<_> = REQUIRED.iter().filter(|(of, _)| *of == kind).flat_map(|(_, fields)| *fields).collect();
+        if !required.is_empty()
+            && let Some(spec) = machine_or_cluster_spec(schema, &kind)
+        {
             let fields = spec.required.get_or_insert_default();
-            fields.extend(required.map(|field| (*field).to_owned()));
+            fields.extend(required.into_iter().map(|field| (*field).to_owned()));
             fields.sort();
             fields.dedup();
         }

@@ -1,7 +1,7 @@
 //! The API types of the MAAS infrastructure provider, and the little of Cluster API core that it reads.
 //!
-//! **What it is.** The four kinds of group `infrastructure.cluster.x-k8s.io` ([`MaasCluster`], [`MaasMachine`],
-//! [`MaasMachineTemplate`], [`MaasClusterTemplate`]) with their CRDs ([`crds()`]); tolerant slices of core objects
+//! **What it is.** The kinds of group `infrastructure.cluster.x-k8s.io` ([`MaasCluster`], [`MaasMachine`],
+//! [`MaasMachineTemplate`], [`MaasClusterTemplate`], [`MaasRemediation`], [`MaasRemediationTemplate`]) with their CRDs ([`crds()`]); tolerant slices of core objects
 //! ([`CoreCluster`], [`CoreMachine`]); the names both sides agree on ([`names`]); [`ProviderId`]; conditions
 //! ([`conditions`]); and the rewriting of article-era manifests ([`convert()`]).
 //!
@@ -58,8 +58,11 @@ mod maascluster;
 mod maasclustertemplate;
 mod maasmachine;
 mod maasmachinetemplate;
+mod maasremediation;
+mod maasremediationtemplate;
 pub mod manifests;
 pub mod names;
+mod owner_remediated;
 mod placement;
 mod policies;
 mod provider_id;
@@ -84,7 +87,16 @@ pub use maasmachinetemplate::{
     MaasMachineTemplate, MaasMachineTemplateResource, MaasMachineTemplateSpec, MaasMachineTemplateStatus, NodeInfo,
     TemplateMeta,
 };
+pub use maasremediation::{
+    MaasRemediation, MaasRemediationSpec, MaasRemediationStatus, RemediationPhase, RemediationStrategy,
+    RemediationStrategyType, RemediationTry,
+};
+pub use maasremediationtemplate::{
+    MaasRemediationTemplate, MaasRemediationTemplateResource, MaasRemediationTemplateSpec,
+    MaasRemediationTemplateStatus,
+};
 pub use manifests::parse_manifests;
+pub use owner_remediated::owner_remediated;
 pub use placement::{Architecture, Placement, Spread};
 pub use policies::{
     Erase, FailedHostAction, FailedHostPolicy, PowerPolicy, ReleasePolicy, Swap, WhenOff, WhenReleaseFails,

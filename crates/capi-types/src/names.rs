@@ -20,6 +20,8 @@ pub const BOOTSTRAP_GROUP: &str = "bootstrap.cluster.x-k8s.io";
 pub const CLUSTER_FINALIZER: &str = "maascluster.infrastructure.cluster.x-k8s.io";
 /// Finalizer of MaasMachine; the Go provider's string.
 pub const MACHINE_FINALIZER: &str = "maasmachine.infrastructure.cluster.x-k8s.io";
+/// Finalizer of MaasRemediation: held from the first power cycle on, so that nothing is left switched off.
+pub const REMEDIATION_FINALIZER: &str = "maasremediation.infrastructure.cluster.x-k8s.io";
 
 /// Label on every object of a cluster: the Cluster's name.
 pub const CLUSTER_NAME_LABEL: &str = "cluster.x-k8s.io/cluster-name";
@@ -39,6 +41,8 @@ pub const PROVIDER_NAME: &str = "infrastructure-maas";
 pub const CONTRACT_V1BETA2_LABEL: &str = "cluster.x-k8s.io/v1beta2";
 /// CRD label: which of our API versions satisfy contract v1beta1.
 pub const CONTRACT_V1BETA1_LABEL: &str = "cluster.x-k8s.io/v1beta1";
+/// CRD label: `clusterctl move` takes all objects of the kind along, whoever owns them.
+pub const MOVE_LABEL: &str = "clusterctl.cluster.x-k8s.io/move";
 
 /// Annotation: reconciling of this object stands still. Presence counts, any value.
 pub const PAUSED_ANNOTATION: &str = "cluster.x-k8s.io/paused";
@@ -61,6 +65,9 @@ pub const ABANDON_ANNOTATION: &str = "maas.infrastructure.cluster.x-k8s.io/aband
 pub const FAILED_HOSTS_ANNOTATION: &str = "maas.infrastructure.cluster.x-k8s.io/failed-hosts";
 /// Our annotation on a MaasCluster: the address set last written under its name.
 pub const PUBLISHED_ANNOTATION: &str = "maas.infrastructure.cluster.x-k8s.io/published";
+/// Our annotation on a MaasRemediation: its power cycles, as JSON. Written before and after each order, so that it outlives the process
+/// and a move.
+pub const POWER_CYCLES_ANNOTATION: &str = "maas.infrastructure.cluster.x-k8s.io/power-cycles";
 
 /// Secret with the MAAS credentials, in the provider's namespace (made by `clusterctl init`).
 pub const CREDENTIALS_SECRET: &str = "capmaas-manager-bootstrap-credentials";

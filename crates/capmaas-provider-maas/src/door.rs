@@ -12,8 +12,8 @@ use capmaas_reconcile::provider::{
     ReleaseOrder, Verdict,
 };
 use maas_client::{
-    AllocateRequest, CreateTag, DeployRequest, Error, ErrorKind, Machine, MachineFilter, ReleaseRequest, TagMembers,
-    UpdateMachine,
+    AllocateRequest, CreateTag, DeployRequest, Error, ErrorKind, Machine, MachineFilter, PowerOffMode, ReleaseRequest,
+    TagMembers, UpdateMachine,
 };
 
 use crate::fault::{Doing, fault, rejected, words};
@@ -53,6 +53,23 @@ impl MaasRegion {
                 ),
             ),
             _ => plain,
+        }
+    }
+
+    /// What the answer to an order for the power says.
+    async fn switched(
+        &self,
+        doing: Doing,
+        id: &maas_client::SystemId,
+        answer: Result<Option<Machine>, Error>,
+    ) -> Result<HostView, Fault> {
+        match answer {
+            Ok(Some(machine)) => self.written(doing, &machine),
+            Ok(None) => Err(Fault::Rejected {
+                why: Refusal::WrongState,
+                message: format!("{}: MAAS can't control the power of this machine", doing.as_str()),
+            }),
+            Err(error) => Err(self.refused(doing, id, error).await),
         }
     }
 
@@ -360,14 +377,16 @@ impl Provider for MaasRegion {
             let _leave = self.lanes.power().await;
             self.services.machines.power_on(&id, Some(comment.to_owned())).await
         };
-        match answer {
-            Ok(Some(machine)) => self.written(Doing::Power, &machine),
-            Ok(None) => Err(Fault::Rejected {
-                why: Refusal::WrongState,
-                message: format!("{}: MAAS can't control the power of this machine", Doing::Power.as_str()),
-            }),
-            Err(error) => Err(self.refused(Doing::Power, &id, error).await),
-        }
+        self.switched(Doing::Power, &id, answer).await
+    }
+
+    async fn power_off(&self, proof: Proof, comment: &str) -> Result<HostView, Fault> {
+        let id = maas_id(proof.host())?;
+        let answer = {
+            let _leave = self.lanes.power().await;
+            self.services.machines.power_off(&id, PowerOffMode::Hard, Some(comment.to_owned())).await
+        };
+        self.switched(Doing::PowerOff, &id, answer).await
     }
 
     async fn quarantine(&self, proof: Proof, order: &QuarantineOrder) -> Result<HostView, Fault> {

@@ -34,6 +34,8 @@ pub enum Doing {
     Swap,
     /// Powering on.
     Power,
+    /// Powering off.
+    PowerOff,
     /// Marking broken.
     Break,
     /// Tagging.
@@ -53,6 +55,7 @@ impl Doing {
             Self::Release => "releasing the machine",
             Self::Swap => "setting the machine's swap off",
             Self::Power => "powering the machine on",
+            Self::PowerOff => "powering the machine off",
             Self::Break => "marking the machine broken",
             Self::Tag => "tagging the machine",
             Self::Name => "writing the DNS name",

@@ -5,10 +5,13 @@ use std::fmt;
 use std::net::IpAddr;
 
 use capi_types::conditions::reason;
-use capi_types::{MaasClusterStatus, MaasMachineStatus, MaasMachineTemplateStatus, ProviderId, SystemId};
+use capi_types::{
+    MaasClusterStatus, MaasMachineStatus, MaasMachineTemplateStatus, MaasRemediationStatus, ProviderId, SystemId,
+};
 
 use jiff::Timestamp;
 
+use crate::cycles::Cycles;
 use crate::failed_hosts::FailedHosts;
 use crate::names::{DnsName, ObjectName, Token};
 use crate::provider::{ClaimOrder, DeployOrder, Marks, PublishOrder, QuarantineOrder, ReleaseOrder};
@@ -36,6 +39,8 @@ pub enum Status {
     Machine(Box<MaasMachineStatus>),
     /// Of a MaasMachineTemplate.
     Template(Box<MaasMachineTemplateStatus>),
+    /// Of a MaasRemediation.
+    Remediation(Box<MaasRemediationStatus>),
 }
 
 /// An event for `kubectl describe`.
@@ -96,15 +101,17 @@ pub enum Step {
         /// How.
         order: ReleaseOrder,
     },
-    /// Power a host on.
+    /// Switch a host on or off.
     Power {
         /// The host.
         host: SystemId,
         /// The claim.
         token: Token,
+        /// On or off.
+        to: PowerOrder,
         /// What MAAS shows in the machine's event log.
         comment: String,
-        /// Under which time `status.poweredOn` has it.
+        /// Under which time it was noted before: in `status.poweredOn`, or among the cycles of a MaasRemediation.
         noted: Timestamp,
     },
     /// Keep a host from being claimed again.
@@ -122,8 +129,30 @@ pub enum Step {
     Unpublish(DnsName),
     /// Set a Node's empty `spec.providerID` and its zone label.
     TieNode(NodeTie),
+    /// Leave a core Machine to its owner, which replaces it.
+    HandOver(HandOver),
     /// Let the object go.
     DropFinalizer,
+}
+
+/// What to do with a host's power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PowerOrder {
+    /// Switch it on.
+    On,
+    /// Switch it off, at once.
+    Off,
+}
+
+/// Which Machine is left to its owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandOver {
+    /// The core Machine.
+    pub machine: ObjectName,
+    /// Its uid: another one of that name is not meant.
+    pub uid: String,
+    /// Why, for its condition OwnerRemediated.
+    pub message: String,
 }
 
 /// What to write into an object's metadata.
@@ -141,6 +170,8 @@ pub enum Intent {
     Published(BTreeSet<IpAddr>),
     /// The hosts that failed deployments for the cluster.
     FailedHosts(FailedHosts),
+    /// Finalizer and power cycles of a MaasRemediation, with block-move as long as one is under way.
+    PowerCycles(Cycles),
 }
 
 /// What to write into an object's spec.
@@ -201,6 +232,8 @@ pub enum StepKind {
     Unpublish,
     /// [`Step::TieNode`]
     TieNode,
+    /// [`Step::HandOver`]
+    HandOver,
     /// [`Step::DropFinalizer`]
     DropFinalizer,
 }
@@ -231,9 +264,13 @@ impl Step {
             Self::Release { host, order, .. } => {
                 note(reason::RELEASE_STARTED, format!("MAAS releases machine {host}: {}", order.comment))
             }
-            Self::Power { host, comment, .. } => {
+            Self::Power { host, to: PowerOrder::On, comment, .. } => {
                 note(reason::POWERING_ON, format!("machine {host} is powered on: {comment}"))
             }
+            Self::Power { host, to: PowerOrder::Off, comment, .. } => {
+                note(reason::POWER_CYCLING, format!("machine {host} is powered off, and on again: {comment}"))
+            }
+
             Self::Quarantine { host, order: QuarantineOrder::Broken { comment }, .. } => Some(Note {
                 warning: true,
                 reason: reason::MARKED_BROKEN.to_owned(),
@@ -253,6 +290,8 @@ impl Step {
             Self::TieNode(tie) => {
                 note(reason::NODE_TIED, format!("Node {} has providerID {} now", tie.node, tie.provider_id))
             }
+            // What it is left for was told with the status.
+            Self::HandOver(_) => None,
             Self::Record(_) | Self::WriteSpec(_) | Self::Mark { .. } | Self::DropFinalizer => None,
         }
     }
@@ -272,6 +311,7 @@ impl Step {
             Self::Publish(_) => StepKind::Publish,
             Self::Unpublish(_) => StepKind::Unpublish,
             Self::TieNode(_) => StepKind::TieNode,
+            Self::HandOver(_) => StepKind::HandOver,
             Self::DropFinalizer => StepKind::DropFinalizer,
         }
     }

@@ -116,6 +116,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod cycles;
 pub mod decision;
 pub mod failed_hosts;
 pub mod fleet;

@@ -463,6 +463,14 @@ impl Provider for ModelFleet {
         })
     }
 
+    async fn power_off(&self, proof: Proof, _: &str) -> Result<HostView, Fault> {
+        self.world().write(|world| {
+            let metal = world.held(&proof, "power off")?;
+            metal.view.power = Power::Off;
+            Ok(metal.view.clone())
+        })
+    }
+
     async fn quarantine(&self, proof: Proof, order: &QuarantineOrder) -> Result<HostView, Fault> {
         self.world().write(|world| {
             let metal = world.held(&proof, "quarantine")?;

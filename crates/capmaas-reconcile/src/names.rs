@@ -12,6 +12,8 @@ pub enum Kind {
     Machine,
     /// MaasMachineTemplate
     Template,
+    /// MaasRemediation
+    Remediation,
 }
 
 impl fmt::Display for Kind {
@@ -20,6 +22,7 @@ impl fmt::Display for Kind {
             Self::Cluster => "MaasCluster",
             Self::Machine => "MaasMachine",
             Self::Template => "MaasMachineTemplate",
+            Self::Remediation => "MaasRemediation",
         })
     }
 }

@@ -1,6 +1,8 @@
 //! From the stores to what one plan sees. Plain functions: a missing Secret, an unread host, an absent Cluster are
 //! observations, not errors.
 
+mod remediation;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -15,6 +17,8 @@ use capi_types::{
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+pub(crate) use self::remediation::machine_of;
+pub use self::remediation::{Peer, PeerState, Plane, RemediationSeen};
 use crate::failed_hosts::FailedHosts;
 use crate::fleet::HostSight;
 use crate::host::{Attachment, Hardware, HostPhase, HostView, Power, Story};
@@ -60,6 +64,8 @@ pub struct MachineSeen<'a> {
     pub failed_noted: FailedHosts,
     /// The same, with what this process saw.
     pub failed: FailedHosts,
+    /// The MaasRemediation that switches its host's power now: nothing else does.
+    pub remedied_by: Option<&'a ObjectName>,
     /// Other MaasMachines whose spec names the same host.
     pub rivals: Vec<&'a ObjectName>,
     /// The control plane's name and what is known of it, when this is a control-plane machine and MAAS keeps the name.
@@ -284,6 +290,7 @@ impl Stores {
             || core.is_some_and(CoreMachine::is_control_plane);
         Some(MachineSeen {
             object,
+            remedied_by: machine.as_ref().and_then(|(n, _)| self.remediation_of(n)),
             token: record.token().and_then(|t| self.tokens.get(t)),
             record,
             machine,

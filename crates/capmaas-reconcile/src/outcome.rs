@@ -51,11 +51,13 @@ impl Stores {
                 }
                 self.fleet.write_begins(host)
             }
+            Step::Record(Intent::PowerCycles(_)) => self.memory_mut(key).cycling = true,
             Step::Record(_)
             | Step::WriteSpec(_)
             | Step::Publish(_)
             | Step::Unpublish(_)
             | Step::TieNode(_)
+            | Step::HandOver(_)
             | Step::DropFinalizer => {}
         }
     }
@@ -77,6 +79,13 @@ impl Stores {
                 if memory.minting.take().as_ref() == Some(token) && fault.is_none() {
                     memory.recorded_here = true;
                     memory.claim_open_since = None;
+                }
+                Learned::default()
+            }
+            Step::Record(Intent::PowerCycles(_)) => {
+                // A write without an answer may have been taken: it counts until the next one shows what stands.
+                if fault.is_none() {
+                    self.memory_mut(key).cycling = false;
                 }
                 Learned::default()
             }
@@ -129,9 +138,12 @@ impl Stores {
                 self.name_written(&order.name, Some(addresses), now)
             }
             Step::Unpublish(name) if fault.is_none() => self.name_written(name, None, now),
-            Step::Record(_) | Step::WriteSpec(_) | Step::Unpublish(_) | Step::TieNode(_) | Step::DropFinalizer => {
-                Learned::default()
-            }
+            Step::Record(_)
+            | Step::WriteSpec(_)
+            | Step::Unpublish(_)
+            | Step::TieNode(_)
+            | Step::HandOver(_)
+            | Step::DropFinalizer => Learned::default(),
         }
     }
 

@@ -316,6 +316,9 @@ pub trait Provider: Send + Sync {
     /// Powers a host on. Never asked for a host whose system runs from memory.
     async fn power_on(&self, proof: Proof, comment: &str) -> Result<HostView, Fault>;
 
+    /// Cuts a host's power. Never asked for a host whose system runs from memory.
+    async fn power_off(&self, proof: Proof, comment: &str) -> Result<HostView, Fault>;
+
     /// Keeps a host from being claimed again.
     async fn quarantine(&self, proof: Proof, order: &QuarantineOrder) -> Result<HostView, Fault>;
 

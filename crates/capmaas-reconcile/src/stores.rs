@@ -1,11 +1,15 @@
 //! Everything that was read, in ordered maps. Feeders and the executor write here; `observe` reads.
 
+mod objects;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use capi_types::{CoreCluster, CoreMachine, MaasCluster, MaasMachine, MaasMachineTemplate, SystemId};
+use capi_types::{CoreCluster, CoreMachine, MaasCluster, MaasMachine, MaasMachineTemplate, MaasRemediation, SystemId};
 use jiff::Timestamp;
 
+pub(crate) use self::objects::cluster_of_infra;
+use self::objects::{annotation, concern, label, put};
 use crate::decision::StepKind;
 use crate::failed_hosts::FailedHosts;
 use crate::fleet::{Fleet, HostSight, Seq};
@@ -160,8 +164,10 @@ pub struct Memory {
     pub claiming: Option<SystemId>,
     /// Releases of its host that MAAS took, until it has another host.
     pub releases: Option<Releases>,
-    /// The note in `status.poweredOn` that was acted upon last.
+    /// The note of a power action (in `status.poweredOn`, or of a MaasRemediation) that was acted upon last.
     pub powered: Option<Timestamp>,
+    /// A power cycle is being noted right now: nobody else of the control plane begins one.
+    pub cycling: bool,
     /// Failed steps, until they succeed.
     pub attempts: BTreeMap<StepKind, Attempt>,
     /// For clusters: when an address was last removed from the name.
@@ -177,6 +183,8 @@ pub enum Fact {
     MaasMachine(ObjectName, Option<Box<MaasMachine>>),
     /// A MaasMachineTemplate, or that it is gone.
     Template(ObjectName, Option<Box<MaasMachineTemplate>>),
+    /// A MaasRemediation, or that it is gone.
+    Remediation(ObjectName, Option<Box<MaasRemediation>>),
     /// A core Cluster, or that it is gone.
     CoreCluster(ObjectName, Option<Box<CoreCluster>>),
     /// A core Machine, or that it is gone.
@@ -244,6 +252,8 @@ pub struct Stores {
     pub maas_machines: BTreeMap<ObjectName, MaasMachine>,
     /// MaasMachineTemplates.
     pub templates: BTreeMap<ObjectName, MaasMachineTemplate>,
+    /// MaasRemediations.
+    pub remediations: BTreeMap<ObjectName, MaasRemediation>,
     /// Core Clusters.
     pub clusters: BTreeMap<ObjectName, CoreCluster>,
     /// Core Machines.
@@ -295,6 +305,7 @@ impl Stores {
             claiming: None,
             releases: None,
             powered: None,
+            cycling: false,
             attempts: BTreeMap::new(),
             last_removal: None,
         };
@@ -330,6 +341,8 @@ impl Stores {
             Fact::MaasCluster(name, Some(_)) => self.maas_clusters.contains_key(name),
             Fact::MaasMachine(name, Some(_)) => self.maas_machines.contains_key(name),
             Fact::Template(name, Some(_)) => self.templates.contains_key(name),
+            Fact::Remediation(name, Some(_)) => self.remediations.contains_key(name),
+            Fact::CoreMachine(name, Some(_)) => self.machines.contains_key(name),
             _ => true,
         };
         if there { self.learn(fact, now) } else { Learned::default() }
@@ -376,6 +389,7 @@ impl Stores {
                 let changed = put(&mut self.templates, &name, object, |o| &o.metadata);
                 concern(changed, Key { kind: Kind::Template, name }, None)
             }
+            Fact::Remediation(name, object) => self.remediation_is(name, object),
             Fact::CoreCluster(name, object) => {
                 let changed = put(&mut self.clusters, &name, object, |o| &o.metadata);
                 Learned::when(changed, Topic::Cluster(name))
@@ -610,41 +624,4 @@ impl Stores {
             }
         }
     }
-}
-
-type Meta = k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-
-fn label(meta: &Meta, name: &str) -> Option<ObjectName> {
-    Some(ObjectName::new(meta.namespace.clone()?, meta.labels.as_ref()?.get(name)?))
-}
-
-fn annotation(meta: &Meta, name: &str) -> Option<ObjectName> {
-    Some(ObjectName::new(meta.namespace.clone()?, meta.annotations.as_ref()?.get(name)?))
-}
-
-/// The core Cluster that owns a MaasCluster.
-pub(crate) fn cluster_of_infra(object: &MaasCluster) -> Option<ObjectName> {
-    let owner = object.metadata.owner_references.as_ref()?.iter().find(|o| o.kind == "Cluster")?;
-    Some(ObjectName::new(object.metadata.namespace.clone()?, &owner.name))
-}
-
-fn concern(changed: bool, key: Key, topics: impl IntoIterator<Item = Topic>) -> Learned {
-    if changed { Learned { keys: vec![key], topics: topics.into_iter().collect() } } else { Learned::default() }
-}
-
-/// Puts an object into its map unless the map holds a newer one. True when the map changed.
-fn put<T>(map: &mut BTreeMap<ObjectName, T>, name: &ObjectName, object: Option<Box<T>>, meta: fn(&T) -> &Meta) -> bool {
-    let Some(object) = object else { return map.remove(name).is_some() };
-    if let Some(old) = map.get(name) {
-        let (old, new) = (meta(old), meta(&object));
-        // Compared as numbers: the answers to our own writes and the watch's events overtake each other.
-        let revision = |m: &Meta| m.resource_version.as_deref().and_then(|v| v.parse::<u64>().ok());
-        if let (Some(old), Some(new)) = (revision(old), revision(new))
-            && old >= new
-        {
-            return false;
-        }
-    }
-    map.insert(name.clone(), *object);
-    true
 }

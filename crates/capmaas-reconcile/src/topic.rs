@@ -15,7 +15,7 @@ pub enum Topic {
     Region,
     /// The core Cluster of this name, or the MaasCluster that it owns.
     Cluster(ObjectName),
-    /// A core Machine.
+    /// A core Machine, or the MaasRemediation that was made for it.
     CoreMachine(ObjectName),
     /// The set of Machines and MaasMachines of a Cluster, or one of them.
     Members(ObjectName),

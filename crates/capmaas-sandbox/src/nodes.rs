@@ -186,10 +186,11 @@ impl Nodes {
                 };
                 self.hosts.insert(system_id.clone(), host);
             }
-            Happening::PoweredOff { system_id } => {
+            Happening::PoweredOff { system_id } | Happening::Hung { system_id } => {
                 let Some(host) = self.hosts.get_mut(system_id) else {
                     return;
                 };
+                // Nothing runs, whether it has power or not.
                 host.powered = false;
                 host.silent_since.get_or_insert(now);
                 if let Life::Node { cluster, control_plane, starts, .. } = &mut host.life {
@@ -198,7 +199,7 @@ impl Nodes {
                         self.workloads.api_down(cluster, &host.addresses);
                     }
                 }
-                self.say(system_id, "off");
+                self.say(system_id, if matches!(happening, Happening::Hung { .. }) { "hung" } else { "off" });
             }
             Happening::PoweredOn { system_id } => {
                 let Some(host) = self.hosts.get_mut(system_id) else {

@@ -8,7 +8,7 @@
 //! | `GET /MAAS/sim/counters` | | `{"counters": {op: n}, "reads": n, "writes": n, "unsimulated": {op: n}}` |
 //! | `GET /MAAS/sim/requests` | | `[{"number", "at", "method", "path", "operation", "status"}]` |
 //! | `POST /MAAS/sim/reset-counters` | | |
-//! | `GET /MAAS/sim/machines` | | `[{"system_id", "hostname", "fqdn", "zone", "status", "owner", "agent_name", "owner_data", "powered", "bmc", "locked", "addresses", "image", "deployment"}]` |
+//! | `GET /MAAS/sim/machines` | | `[{"system_id", "hostname", "fqdn", "zone", "status", "owner", "agent_name", "owner_data", "powered", "hung", "bmc", "locked", "addresses", "image", "deployment"}]` |
 //! | `GET /MAAS/sim/machines/{m}` | | one of these |
 //! | `GET /MAAS/sim/machines/{m}/user-data` | | `{"base64"}`: what the metadata service gives out, null without a deployment |
 //! | `POST /MAAS/sim/machines` | fields of an inventory machine, e.g. `{"hostname": "x"}` | `{"system_id"}` |
@@ -20,6 +20,7 @@
 //! | `POST /MAAS/sim/machines/{m}/fail-now` | `{"reason": "text"}`: MAAS gives up what it does with it | |
 //! | `POST /MAAS/sim/machines/{m}/fail-erases`, `…/fail-releases`, `…/fail-commissionings`, `…/fail-tests` | `{"times": 2 \| "always"}` | |
 //! | `POST /MAAS/sim/machines/{m}/mute` | `{"mute": true}`: boots, but nothing on it runs | |
+//! | `POST /MAAS/sim/machines/{m}/hang` | what runs on it stands still until the power has been off | |
 //! | `POST /MAAS/sim/machines/{m}/power-button` | `{"on": false}` | |
 //! | `POST /MAAS/sim/machines/{m}/power-glitch` | power goes and comes; what ran from memory is lost | |
 //! | `POST /MAAS/sim/machines/{m}/mark-broken` | `{"reason": "text"}`: as MAAS itself does | |
@@ -172,6 +173,7 @@ fn answer(region: &mut Region, now: Timestamp, request: &Request<Bytes>) -> Resu
                 "fail-erases" => region.fail_erases(now, name, times()?)?,
                 "fail-releases" => region.fail_releases(now, name, times()?)?,
                 "mute" => region.set_mute(now, name, flag("mute")?)?,
+                "hang" => region.hang(now, name)?,
                 "power-button" => region.press_power_button(now, name, flag("on")?)?,
                 "power-glitch" => region.glitch_power(now, name)?,
                 "mark-broken" => region.mark_broken_by_system(now, name, text("reason")?)?,
@@ -328,6 +330,6 @@ fn machine(m: &MachineState) -> Value {
     let bmc = BMCS.iter().find(|(_, bmc)| *bmc == m.bmc).map_or("late", |(name, _)| name);
     json!({
         "system_id": m.system_id, "hostname": m.hostname, "fqdn": m.fqdn, "zone": m.zone, "status": m.status.filter_value(), "owner": m.owner, "agent_name": m.agent_name,
-        "owner_data": m.owner_data, "powered": m.powered, "bmc": bmc, "locked": m.locked, "addresses": m.addresses, "image": m.image, "deployment": m.deployment,
+        "owner_data": m.owner_data, "powered": m.powered, "hung": m.hung, "bmc": bmc, "locked": m.locked, "addresses": m.addresses, "image": m.image, "deployment": m.deployment,
     })
 }

@@ -65,6 +65,8 @@ pub struct MachineState {
     pub owner_data: std::collections::BTreeMap<String, String>,
     /// Power reaches the mainboard, whatever `power_state` still says.
     pub powered: bool,
+    /// What runs on it stands still, see [`Region::hang`].
+    pub hung: bool,
     /// The BMC's condition.
     pub bmc: Bmc,
     /// Locked by an operator.
@@ -93,6 +95,7 @@ impl Region {
             agent_name: m.agent_name.clone(),
             owner_data: m.owner_data.clone(),
             powered: m.is_on(),
+            hung: m.faults.hung,
             bmc: m.bmc,
             locked: m.locked,
             addresses: self.machine_addresses(m),
@@ -270,6 +273,23 @@ impl Region {
     /// No such machine.
     pub fn set_mute(&mut self, now: Timestamp, machine: &str, mute: bool) -> Result<(), KnobError> {
         self.with_faults(now, machine, |faults| faults.mute = mute)
+    }
+
+    /// Lets what runs on the machine stand still (a kernel that panicked): MAAS sees Deployed and on, and nothing on it answers until the
+    /// power has been off.
+    ///
+    /// # Errors
+    /// No such machine, or one that is off.
+    pub fn hang(&mut self, now: Timestamp, machine: &str) -> Result<(), KnobError> {
+        self.tick(now);
+        let id = self.locate(machine)?;
+        let Some(m) = self.machine_mut(id).filter(|m| m.is_on()) else {
+            return Err(KnobError::Invalid(format!("{machine} is off: nothing runs on it that could hang")));
+        };
+        m.faults.hung = true;
+        let system_id = m.system_id.clone();
+        self.happenings.push(crate::Happening::Hung { system_id });
+        Ok(())
     }
 
     /// Cuts the power for a moment: what is on disk boots again; what ran from memory has lost its root and nothing runs

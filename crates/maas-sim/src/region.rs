@@ -51,6 +51,11 @@ pub enum Happening {
         /// Whose.
         system_id: String,
     },
+    /// What runs on the machine stands still, with the power on: until that has been off.
+    Hung {
+        /// Whose.
+        system_id: String,
+    },
     /// Power is back, or came for the first time. On a deployed machine its system runs again from then on, without
     /// another `Booted`; during a deployment it is the installer that runs.
     PoweredOn {

@@ -69,6 +69,8 @@ pub(crate) struct Faults {
     pub(crate) release: Times,
     /// What was deployed starts, but nothing on it does anything.
     pub(crate) mute: bool,
+    /// What runs stands still, until the power has been off.
+    pub(crate) hung: bool,
 }
 
 /// A number of times, or always.

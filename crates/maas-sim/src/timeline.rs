@@ -289,14 +289,16 @@ impl Region {
 
     /// Tells of power that came or went.
     pub(crate) fn power_news(&mut self, id: u64, before: bool, after: bool) {
-        let Some(machine) = self.machines.get(&id) else {
+        let Some(machine) = self.machine_mut(id) else {
             return;
         };
         let system_id = machine.system_id.clone();
+        let wiped = machine.ephemeral && machine.status == Status::Deployed;
         match (before, after) {
             (true, false) => {
+                machine.faults.hung = false;
                 self.happenings.push(Happening::PoweredOff { system_id: system_id.clone() });
-                if machine.ephemeral && machine.status == Status::Deployed {
+                if wiped {
                     self.happenings.push(Happening::Wiped { system_id });
                 }
             }

@@ -7,12 +7,14 @@ use serde_json::Value;
 use super::Asset;
 
 /// What the components file holds, in this order: apiVersion, kind, name. Nothing else; above all no webhook and no certificate.
-const COMPONENTS: [[&str; 3]; 17] = [
+const COMPONENTS: [[&str; 3]; 19] = [
     ["v1", "Namespace", "capmaas-system"],
     ["apiextensions.k8s.io/v1", "CustomResourceDefinition", "maasclusters.infrastructure.cluster.x-k8s.io"],
     ["apiextensions.k8s.io/v1", "CustomResourceDefinition", "maasmachines.infrastructure.cluster.x-k8s.io"],
     ["apiextensions.k8s.io/v1", "CustomResourceDefinition", "maasmachinetemplates.infrastructure.cluster.x-k8s.io"],
     ["apiextensions.k8s.io/v1", "CustomResourceDefinition", "maasclustertemplates.infrastructure.cluster.x-k8s.io"],
+    ["apiextensions.k8s.io/v1", "CustomResourceDefinition", "maasremediations.infrastructure.cluster.x-k8s.io"],
+    ["apiextensions.k8s.io/v1", "CustomResourceDefinition", "maasremediationtemplates.infrastructure.cluster.x-k8s.io"],
     ["v1", "ServiceAccount", "capmaas-manager"],
     ["rbac.authorization.k8s.io/v1", "ClusterRole", "capmaas-manager-role"],
     ["rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "capmaas-manager-rolebinding"],
@@ -28,7 +30,7 @@ const COMPONENTS: [[&str; 3]; 17] = [
 ];
 
 /// What the other files may hold.
-const KINDS: [(&str, &str); 11] = [
+const KINDS: [(&str, &str); 12] = [
     ("clusterctl.cluster.x-k8s.io/v1alpha3", "Metadata"),
     ("cluster.x-k8s.io/v1beta2", "Cluster"),
     ("cluster.x-k8s.io/v1beta2", "ClusterClass"),
@@ -40,6 +42,7 @@ const KINDS: [(&str, &str); 11] = [
     ("infrastructure.cluster.x-k8s.io/v1beta1", "MaasCluster"),
     ("infrastructure.cluster.x-k8s.io/v1beta1", "MaasClusterTemplate"),
     ("infrastructure.cluster.x-k8s.io/v1beta1", "MaasMachineTemplate"),
+    ("infrastructure.cluster.x-k8s.io/v1beta1", "MaasRemediationTemplate"),
 ];
 
 /// A variable of a template, as clusterctl reads it.

@@ -305,6 +305,7 @@ fn only_the_flavour_that_says_so_replaces_machines_and_it_is_slow() {
             ])
         );
         assert_eq!(spec["remediation"]["triggerIf"]["unhealthyLessThanOrEqualTo"], "40%");
+        assert_eq!(spec["remediation"]["templateRef"]["kind"], "MaasRemediationTemplate", "a power cycle comes first");
     }
 }
 

@@ -16,14 +16,14 @@ use super::world::World;
 const NEXT_VERSION: &str = "v1.35.0";
 
 /// The cluster that the rows of this file share.
-const NAME: &str = "health";
+pub(super) const NAME: &str = "health";
 
-const SIZE: Size = Size { control_planes: 3, workers: 1 };
+pub(super) const SIZE: Size = Size { control_planes: 3, workers: 1 };
 
 /// All of its machines.
 const MACHINES: usize = SIZE.control_planes + SIZE.workers;
 
-fn cluster() -> UserCluster {
+pub(super) fn cluster() -> UserCluster {
     UserCluster { namespace: NAME.to_owned(), name: NAME.to_owned() }
 }
 

@@ -21,6 +21,8 @@ pub(super) fn rights(world: &mut World) -> Result<()> {
         ("delete", "maasmachines", "default"),
         ("create", "maasmachines", "default"),
         ("patch", "machines.cluster.x-k8s.io", "default"),
+        ("delete", "maasremediations", "default"),
+        ("create", "maasremediations", "default"),
         ("delete", "machines.cluster.x-k8s.io", "default"),
         ("create", "pods", "default"),
     ];

@@ -249,7 +249,8 @@ pub(super) fn init(world: &mut World) -> Result<()> {
         ensure!(said.contains(word), "clusterctl init does not say {word:?}: {said}");
     }
     let kubectl = &world.plane.kubectl;
-    for kind in ["maasclusters", "maasclustertemplates", "maasmachines", "maasmachinetemplates"] {
+    let ours = ["maasclusters", "maasclustertemplates", "maasmachines", "maasmachinetemplates"];
+    for kind in ours.into_iter().chain(["maasremediations", "maasremediationtemplates"]) {
         let name = format!("{kind}.{}", capi_types::names::GROUP);
         kubectl.run(&["wait", "--for=condition=Established", "--timeout=30s", "crd", &name])?;
         let crd = kubectl.get("default", "crd", &name)?.context("no CRD")?;

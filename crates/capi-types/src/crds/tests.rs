@@ -1,5 +1,7 @@
 use std::path::Path;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::*;
@@ -45,6 +47,8 @@ fn one_schema_is_served_under_every_version_without_conversion() {
         assert_eq!(labels["cluster.x-k8s.io/v1beta2"], "v1beta1");
         assert_eq!(labels["cluster.x-k8s.io/v1beta1"], "v1beta1");
         assert_eq!(labels["cluster.x-k8s.io/provider"], "infrastructure-maas");
+        let moves = labels.contains_key("clusterctl.cluster.x-k8s.io/move");
+        assert_eq!(moves, kind == "MaasRemediationTemplate", "{kind}: the others are in the tree of their Cluster");
         assert_eq!(crd.spec.conversion.as_ref().unwrap().strategy, "None");
         let versions = &crd.spec.versions;
         assert_eq!(versions.iter().map(|v| v.name.as_str()).collect::<Vec<_>>(), names::SERVED_VERSIONS);
@@ -79,6 +83,9 @@ fn every_field_of_the_go_provider_is_in_the_schema() {
         ("MaasMachineTemplate", "spec.template", "metadata.labels metadata.annotations"),
         ("MaasMachineTemplate", "status", "capacity nodeInfo.architecture nodeInfo.operatingSystem conditions"),
         ("MaasClusterTemplate", "spec.template.spec", cluster_spec),
+        ("MaasRemediation", "spec", "strategy.type strategy.retryLimit strategy.timeoutSeconds"),
+        ("MaasRemediation", "status", "phase retryCount lastRemediated history conditions"),
+        ("MaasRemediationTemplate", "spec.template", "metadata.labels spec.strategy.retryLimit"),
     ];
     for (kind, at, fields) in cases {
         let schema = schema(kind);
@@ -207,6 +214,13 @@ fn nothing_serialises_to_null() {
             .unwrap(),
         serde_json::to_value(MaasClusterTemplateSpec::default()).unwrap(),
         serde_json::to_value(MaasClusterTemplateStatus::default()).unwrap(),
+        serde_json::to_value(MaasRemediationTemplateSpec::default()).unwrap(),
+        serde_json::to_value(MaasRemediationTemplateStatus::default()).unwrap(),
+        serde_json::to_value(MaasRemediationStatus {
+            history: vec![RemediationTry { started: Time(Timestamp::UNIX_EPOCH), powered_on: None }],
+            ..Default::default()
+        })
+        .unwrap(),
     ];
     for value in specs_and_statuses {
         let mut found = Vec::new();
@@ -383,4 +397,46 @@ fn a_domain_that_is_no_dns_name_is_refused_at_once() {
 fn a_template_may_be_edited_as_far_as_the_schema_goes() {
     let template = |image: &str| json!({"spec": {"template": {"spec": {"image": image, "minCPU": 2, "minMemory": 1}}}});
     assert_eq!(refusals("MaasMachineTemplate", Some(&template("a")), &template("b")), Vec::<String>::new());
+}
+
+/// What the strategy of a remediation may say: each field alone, and both against each other.
+#[test]
+fn a_remediation_that_makes_no_sense_is_refused_with_field_and_fix() {
+    let cases: [(Value, Option<&str>); 14] = [
+        (json!({}), None),
+        (json!({"type": "PowerCycle", "retryLimit": 3, "timeoutSeconds": 900}), None),
+        (json!({"retryLimit": 10}), None),
+        (json!({"retryLimit": 10, "timeoutSeconds": 8640}), None),
+        (json!({"retryLimit": 4, "timeoutSeconds": 21600}), None),
+        (json!({"retryLimit": 0}), Some("leave remediation.templateRef out of the MachineHealthCheck")),
+        (json!({"retryLimit": -1}), Some("retryLimit must be a number from 1 to 10")),
+        (json!({"retryLimit": 11}), Some("retryLimit must be a number from 1 to 10")),
+        (json!({"retryLimit": 2_000_000_000}), Some("retryLimit must be a number from 1 to 10")),
+        (json!({"timeoutSeconds": 0}), Some("timeoutSeconds must be a number of seconds from 60 to 21600")),
+        (json!({"timeoutSeconds": 59}), Some("600 suits most")),
+        (json!({"timeoutSeconds": 21601}), Some("timeoutSeconds must be a number of seconds")),
+        (json!({"retryLimit": 5, "timeoutSeconds": 21600}), Some("lower one of them")),
+        (json!({"retryLimit": 10, "timeoutSeconds": 8641}), Some("retryLimit times timeoutSeconds")),
+    ];
+    for (strategy, expected) in cases {
+        let spec = json!({"strategy": strategy});
+        let kinds = [
+            ("MaasRemediation", json!({"spec": spec})),
+            ("MaasRemediationTemplate", json!({"spec": {"template": {"spec": spec}}})),
+        ];
+        for (kind, object) in kinds {
+            let refused = refusals(kind, None, &object);
+            match expected {
+                None => assert_eq!(refused, Vec::<String>::new(), "{kind} {strategy}"),
+                Some(text) => assert!(refused.iter().any(|r| r.contains(text)), "{kind} {strategy}: {refused:?}"),
+            }
+        }
+    }
+    let strategy = &schema("MaasRemediation")["properties"]["spec"]["properties"]["strategy"]["properties"];
+    assert_eq!(strategy["type"]["enum"], json!(["PowerCycle"]), "another strategy is refused by name");
+    let bounds = |field: &str| [strategy[field]["minimum"].as_f64(), strategy[field]["maximum"].as_f64()];
+    assert_eq!(bounds("retryLimit"), [Some(1.0), Some(10.0)]);
+    assert_eq!(bounds("timeoutSeconds"), [Some(60.0), Some(21600.0)]);
+    let given: MaasRemediation = serde_json::from_value(json!({"metadata": {"name": "m"}, "spec": {}})).unwrap();
+    assert_eq!((given.spec.strategy.retry_limit, given.spec.strategy.timeout_seconds), (1, 600), "as the texts say");
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use capi_types::SystemId;
 use capmaas_provider_maas::MaasRegion;
-use capmaas_reconcile::decision::NodeTie;
+use capmaas_reconcile::decision::{NodeTie, PowerOrder};
 use capmaas_reconcile::host::HostView;
 use capmaas_reconcile::names::{DnsName, Key, ObjectName, Token};
 use capmaas_reconcile::outcome::Answer;
@@ -129,10 +129,11 @@ impl Executor {
         }
     }
 
-    pub(super) async fn power_on(&self, key: &Key, id: &SystemId, token: &Token, comment: &str) -> Ended {
-        match self.proven(key, id, token, None).await {
-            Ok((region, proof)) => host(region.power_on(proof, comment).await),
-            Err(ended) => ended,
+    pub(super) async fn power(&self, key: &Key, id: &SystemId, token: &Token, to: PowerOrder, comment: &str) -> Ended {
+        match (self.proven(key, id, token, None).await, to) {
+            (Ok((region, proof)), PowerOrder::On) => host(region.power_on(proof, comment).await),
+            (Ok((region, proof)), PowerOrder::Off) => host(region.power_off(proof, comment).await),
+            (Err(ended), _) => ended,
         }
     }
 

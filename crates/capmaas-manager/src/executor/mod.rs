@@ -1,5 +1,6 @@
 //! Passes: observe, plan, do the one step, store what was learnt, ask again. The executor compares, it does not judge.
 
+mod hand_over;
 mod metal;
 mod writes;
 
@@ -31,6 +32,9 @@ const AGAIN: SignedDuration = SignedDuration::from_secs(2);
 /// A call to a Kubernetes API that is not answered in this time (tokio time) is given up; a write that took effect all the same shows in
 /// the watch.
 const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Who writes, for managedFields and Events.
+const MANAGER: &str = "capmaas-controller";
 
 /// How a step ended.
 enum Ended {
@@ -147,6 +151,7 @@ impl Executor {
             Kind::Cluster => plan::cluster::plan(&stores.observe_cluster(&key.name)?, now),
             Kind::Machine => plan::machine::plan(&stores.observe_machine(&key.name)?, now),
             Kind::Template => plan::template::plan(&stores.observe_template(&key.name)?, now),
+            Kind::Remediation => plan::remediation::plan(&stores.observe_remediation(&key.name)?, now),
         })
     }
 
@@ -228,11 +233,12 @@ impl Executor {
             Step::SwapOff { host, token } => self.swap_off(key, host, token).await,
             Step::Deploy { host, token, order, bootstrap } => self.deploy(key, host, token, order, bootstrap).await,
             Step::Release { host, token, order } => self.release(key, host, token, order).await,
-            Step::Power { host, token, comment, .. } => self.power_on(key, host, token, comment).await,
+            Step::Power { host, token, to, comment, .. } => self.power(key, host, token, *to, comment).await,
             Step::Quarantine { host, token, order } => self.quarantine(key, host, token, order).await,
             Step::Publish(order) => self.publish(order).await,
             Step::Unpublish(name) => self.unpublish(name).await,
             Step::TieNode(tie) => self.tie_node(tie).await,
+            Step::HandOver(order) => self.hand_over(order).await,
         }
     }
 }
@@ -242,6 +248,7 @@ fn metadata(stores: &Stores, key: &Key) -> Option<ObjectMeta> {
         Kind::Cluster => stores.maas_clusters.get(&key.name).map(|o| o.metadata.clone()),
         Kind::Machine => stores.maas_machines.get(&key.name).map(|o| o.metadata.clone()),
         Kind::Template => stores.templates.get(&key.name).map(|o| o.metadata.clone()),
+        Kind::Remediation => stores.remediations.get(&key.name).map(|o| o.metadata.clone()),
     }
 }
 
@@ -256,5 +263,6 @@ fn is_slow(step: &Step) -> bool {
             | Step::Quarantine { .. }
             | Step::Publish(_)
             | Step::Unpublish(_)
+            | Step::HandOver(_)
     )
 }

@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 
 use capi_types::names::{
     BLOCK_MOVE_ANNOTATION, CLAIM_ANNOTATION, CLUSTER_FINALIZER, FAILED_HOSTS_ANNOTATION, MACHINE_FINALIZER,
-    PUBLISHED_ANNOTATION,
+    POWER_CYCLES_ANNOTATION, PUBLISHED_ANNOTATION, REMEDIATION_FINALIZER,
 };
-use capi_types::{MaasCluster, MaasMachine, MaasMachineTemplate};
+use capi_types::{MaasCluster, MaasMachine, MaasMachineTemplate, MaasRemediation};
 use capmaas_reconcile::decision::{Intent, Note, SpecWrite, Status};
 use capmaas_reconcile::names::{Key, Kind, ObjectName};
 use capmaas_reconcile::outcome::Answer;
@@ -23,9 +23,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::{DEADLINE, Ended, Executor};
-
-const MANAGER: &str = "capmaas-controller";
+use super::{DEADLINE, Ended, Executor, MANAGER};
 
 impl Executor {
     pub(super) async fn record(&self, key: &Key, intent: &Intent, meta: &ObjectMeta) -> Ended {
@@ -47,6 +45,13 @@ impl Executor {
                 (None, json!({ PUBLISHED_ANNOTATION: text.join(",") }))
             }
             Intent::FailedHosts(hosts) => (None, json!({ FAILED_HOSTS_ANNOTATION: hosts.text() })),
+            Intent::PowerCycles(cycles) => {
+                let block = cycles.open().map(|_| "");
+                let annotations = json!({ POWER_CYCLES_ANNOTATION: cycles.text(), BLOCK_MOVE_ANNOTATION: block });
+                // Nothing is added to the finalizers of what is being deleted.
+                let finalizers = meta.deletion_timestamp.is_none().then(|| with(meta, REMEDIATION_FINALIZER));
+                (finalizers, annotations)
+            }
         };
         let mut metadata = json!({ "resourceVersion": meta.resource_version });
         if let Some(finalizers) = finalizers {
@@ -87,6 +92,7 @@ impl Executor {
                     Kind::Cluster => Fact::MaasCluster(name, None),
                     Kind::Machine => Fact::MaasMachine(name, None),
                     Kind::Template => Fact::Template(name, None),
+                    Kind::Remediation => Fact::Remediation(name, None),
                 };
                 Ended::Answered(Ok(answer), vec![fact])
             }
@@ -118,6 +124,7 @@ impl Executor {
             Kind::Cluster => self.send_as::<MaasCluster>(key, body, status, Fact::MaasCluster).await,
             Kind::Machine => self.send_as::<MaasMachine>(key, body, status, Fact::MaasMachine).await,
             Kind::Template => self.send_as::<MaasMachineTemplate>(key, body, status, Fact::Template).await,
+            Kind::Remediation => self.send_as::<MaasRemediation>(key, body, status, Fact::Remediation).await,
         }
     }
 
@@ -212,6 +219,7 @@ fn finalizer(kind: Kind) -> &'static str {
     match kind {
         Kind::Cluster | Kind::Template => CLUSTER_FINALIZER,
         Kind::Machine => MACHINE_FINALIZER,
+        Kind::Remediation => REMEDIATION_FINALIZER,
     }
 }
 
@@ -229,6 +237,7 @@ pub(super) fn status_difference(stores: &Stores, key: &Key, status: &Status) -> 
         Status::Cluster(wanted) => (stores.maas_clusters.get(&key.name).map(|o| value(&o.status)), value(wanted)),
         Status::Machine(wanted) => (stores.maas_machines.get(&key.name).map(|o| value(&o.status)), value(wanted)),
         Status::Template(wanted) => (stores.templates.get(&key.name).map(|o| value(&o.status)), value(wanted)),
+        Status::Remediation(wanted) => (stores.remediations.get(&key.name).map(|o| value(&o.status)), value(wanted)),
     };
     standing.map(|standing| difference(&standing, &wanted)).unwrap_or_default()
 }

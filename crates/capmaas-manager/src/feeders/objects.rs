@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::time::Duration;
 
-use capi_types::{CoreCluster, CoreMachine, MaasCluster, MaasMachine, MaasMachineTemplate};
+use capi_types::{CoreCluster, CoreMachine, MaasCluster, MaasMachine, MaasMachineTemplate, MaasRemediation};
 use capmaas_reconcile::names::ObjectName;
 use capmaas_reconcile::stores::Fact;
 use futures::{StreamExt, pin_mut};
@@ -22,17 +22,20 @@ use crate::shared::Shared;
 const RETRY: Duration = Duration::from_secs(2);
 
 /// The kinds that have to be listed before anything is done.
-pub(crate) const KINDS: [&str; 5] = ["MaasCluster", "MaasMachine", "MaasMachineTemplate", "Cluster", "Machine"];
+pub(crate) const KINDS: [&str; 6] =
+    ["MaasCluster", "MaasMachine", "MaasMachineTemplate", "Cluster", "Machine", "MaasRemediation"];
 
 /// Starts all watches; [`crate::shared::Inner::unlisted`] empties as the first lists are in.
 pub(crate) fn start(tasks: &mut JoinSet<()>, env: &Env, shared: &Shared) {
     let label = env.settings.watch_filter.as_ref().map(|v| format!("{}={v}", capi_types::names::WATCH_FILTER_LABEL));
-    let [clusters, machines, templates, core_clusters, core_machines] = KINDS;
+    let [clusters, machines, templates, core_clusters, core_machines, remediations] = KINDS;
 
     let ours = |kind| Watch { kind, env: env.clone(), shared: shared.clone(), labels: label.clone() };
     tasks.spawn(ours(clusters).typed::<MaasCluster>(Fact::MaasCluster));
     tasks.spawn(ours(machines).typed::<MaasMachine>(Fact::MaasMachine));
     tasks.spawn(ours(templates).typed::<MaasMachineTemplate>(Fact::Template));
+    // A MachineHealthCheck gives them the labels in spec.template.metadata of their template.
+    tasks.spawn(ours(remediations).typed::<MaasRemediation>(Fact::Remediation));
     // Core objects are read whatever their labels: a filtered MaasMachine may belong to an unlabelled Cluster.
     let core = |kind| Watch { labels: None, ..ours(kind) };
     let read = |o: &DynamicObject| CoreCluster::try_from(o).map_err(|e| e.to_string());
@@ -104,7 +107,11 @@ impl Watch {
 }
 
 /// The core kind at v1beta2 where served, else v1beta1 (design §6).
-async fn served(client: &kube::Client, kind: &str, plural: &str) -> Result<Option<ApiResource>, kube::Error> {
+pub(crate) async fn served(
+    client: &kube::Client,
+    kind: &str,
+    plural: &str,
+) -> Result<Option<ApiResource>, kube::Error> {
     for version in ["v1beta2", "v1beta1"] {
         match client.list_api_group_resources(&format!("{}/{version}", capi_types::names::CORE_GROUP)).await {
             Ok(list) if list.resources.iter().any(|r| r.name == plural) => {

@@ -378,6 +378,16 @@ async fn a_tag_that_maas_does_not_have_is_made_and_without_the_right_that_is_sai
 async fn power_that_maas_cannot_switch_is_a_refusal_and_no_success() {
     let mut machines = MockMachines::new();
     machines.expect_power_on().returning(|_, _| Ok(None));
-    let refused = with_machines(machines).power_on(proof(), "why").await.unwrap_err();
-    assert!(matches!(refused, Fault::Rejected { why: Refusal::WrongState, .. }), "{refused:?}");
+    machines.expect_power_off().returning(|_, mode, _| {
+        assert_eq!(mode, maas_client::PowerOffMode::Hard, "a hung system hears no request to shut down");
+        Ok(None)
+    });
+    let region = with_machines(machines);
+    for (refused, what) in
+        [(region.power_on(proof(), "why").await, "machine on"), (region.power_off(proof(), "why").await, "machine off")]
+    {
+        let refused = refused.unwrap_err();
+        assert!(matches!(refused, Fault::Rejected { why: Refusal::WrongState, .. }), "{refused:?}");
+        assert!(refused.to_string().contains(what), "{refused}");
+    }
 }

@@ -183,6 +183,9 @@ const CALM: &[&str] = &[
     reason::WAIT_FOR_DNS_NAME,
     reason::DNS_DETACH_PENDING,
     reason::LOAD_BALANCER_READY,
+    reason::POWER_CYCLING,
+    reason::WAITING_FOR_HEALTH,
+    reason::MACHINE_HEALTHY,
 ];
 
 /// Conditions that should stand.

@@ -27,7 +27,7 @@ use capi_types::{
 use jiff::{SignedDuration, Timestamp};
 
 use super::draft::{Conditions, Waiting, Why, leftovers, pause, region_trouble, trouble, write_failed};
-use crate::decision::{Decision, Intent, NodeTie, Note, SpecWrite, Status, Step, StepKind};
+use crate::decision::{Decision, Intent, NodeTie, Note, PowerOrder, SpecWrite, Status, Step, StepKind};
 use crate::failed_hosts::FailedHost;
 use crate::fleet::HostSight;
 use crate::host::{Holder, HostPhase, HostView, Power};

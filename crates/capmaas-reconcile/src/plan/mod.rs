@@ -3,4 +3,5 @@
 pub mod cluster;
 mod draft;
 pub mod machine;
+pub mod remediation;
 pub mod template;

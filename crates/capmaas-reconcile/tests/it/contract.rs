@@ -26,6 +26,7 @@ fn found(decision: &Decision, type_: &str) -> Option<Condition> {
         Status::Cluster(status) => &status.conditions,
         Status::Machine(status) => &status.conditions,
         Status::Template(status) => &status.conditions,
+        Status::Remediation(status) => &status.conditions,
     };
     conditions::find(all, type_).cloned()
 }

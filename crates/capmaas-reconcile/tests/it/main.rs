@@ -7,5 +7,6 @@ mod deletion;
 mod explore;
 mod machine;
 mod placement;
+mod remediation;
 mod template;
 mod world;

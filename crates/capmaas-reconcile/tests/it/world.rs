@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use capi_types::names::{
     BLOCK_MOVE_ANNOTATION, CLAIM_ANNOTATION, CLUSTER_FINALIZER, CLUSTER_NAME_LABEL, CONTROL_PLANE_LABEL,
-    FAILED_HOSTS_ANNOTATION, MACHINE_FINALIZER, PUBLISHED_ANNOTATION,
+    FAILED_HOSTS_ANNOTATION, MACHINE_FINALIZER, POWER_CYCLES_ANNOTATION, PUBLISHED_ANNOTATION, REMEDIATION_FINALIZER,
 };
-use capi_types::{ApiEndpoint, CoreCluster, CoreMachine, MaasCluster, MaasMachine};
-use capmaas_reconcile::decision::{Decision, Intent, SpecWrite, Status, Step};
+use capi_types::{ApiEndpoint, CoreCluster, CoreMachine, MaasCluster, MaasMachine, MaasRemediation};
+use capmaas_reconcile::decision::{Decision, Intent, PowerOrder, SpecWrite, Status, Step};
 use capmaas_reconcile::model::{Injected, ModelFleet};
 use capmaas_reconcile::names::{Key, Kind, ObjectName};
 use capmaas_reconcile::outcome::Answer;
@@ -124,6 +124,7 @@ pub(crate) struct World {
     pub(crate) clusters: BTreeMap<ObjectName, MaasCluster>,
     pub(crate) core_cluster: CoreCluster,
     pub(crate) core_machines: BTreeMap<ObjectName, CoreMachine>,
+    pub(crate) remediations: BTreeMap<ObjectName, MaasRemediation>,
     pub(crate) in_flight: Vec<InFlight>,
     revision: u64,
 }
@@ -139,6 +140,7 @@ impl World {
             clusters: BTreeMap::new(),
             core_cluster: core_cluster(),
             core_machines: BTreeMap::new(),
+            remediations: BTreeMap::new(),
             in_flight: Vec::new(),
             revision: 100,
         };
@@ -153,6 +155,7 @@ impl World {
         facts.push(Fact::CoreCluster(name(CLUSTER), Some(Box::new(self.core_cluster.clone()))));
         facts.extend(self.core_machines.iter().map(|(n, m)| Fact::CoreMachine(n.clone(), Some(Box::new(m.clone())))));
         facts.extend(self.machines.iter().map(|(n, m)| Fact::MaasMachine(n.clone(), Some(Box::new(m.clone())))));
+        facts.extend(self.remediations.iter().map(|(n, r)| Fact::Remediation(n.clone(), Some(Box::new(r.clone())))));
         facts.extend(self.clusters.iter().map(|(n, c)| Fact::MaasCluster(n.clone(), Some(Box::new(c.clone())))));
         for fact in facts {
             self.stores.learn(fact, self.now);
@@ -193,6 +196,28 @@ impl World {
         self.stores.learn(Fact::MaasCluster(n, object.map(Box::new)), self.now);
     }
 
+    /// A Machine as Cluster API has it now.
+    pub(crate) fn put_core_machine(&mut self, mut object: CoreMachine) {
+        self.revision += 1;
+        object.metadata.resource_version = Some(self.revision.to_string());
+        let n = name(object.metadata.name.as_deref().unwrap());
+        self.core_machines.insert(n.clone(), object.clone());
+        self.stores.learn(Fact::CoreMachine(n, Some(Box::new(object))), self.now);
+    }
+
+    pub(crate) fn put_remediation(&mut self, mut object: MaasRemediation) {
+        self.revision += 1;
+        object.metadata.resource_version = Some(self.revision.to_string());
+        let n = name(object.metadata.name.as_deref().unwrap());
+        let finalizers = object.metadata.finalizers.as_ref().is_some_and(|f| !f.is_empty());
+        let object = (object.metadata.deletion_timestamp.is_none() || finalizers).then_some(object);
+        match &object {
+            Some(object) => self.remediations.insert(n.clone(), object.clone()),
+            None => self.remediations.remove(&n),
+        };
+        self.stores.learn(Fact::Remediation(n, object.map(Box::new)), self.now);
+    }
+
     pub(crate) fn put_core_cluster(&mut self) {
         self.revision += 1;
         self.core_cluster.metadata.resource_version = Some(self.revision.to_string());
@@ -215,6 +240,9 @@ impl World {
             Kind::Machine => plan::machine::plan(&self.stores.observe_machine(&key.name).unwrap(), self.now),
             Kind::Cluster => plan::cluster::plan(&self.stores.observe_cluster(&key.name).unwrap(), self.now),
             Kind::Template => plan::template::plan(&self.stores.observe_template(&key.name).unwrap(), self.now),
+            Kind::Remediation => {
+                plan::remediation::plan(&self.stores.observe_remediation(&key.name).unwrap(), self.now)
+            }
         }
     }
 
@@ -246,6 +274,11 @@ impl World {
                 object.status = Some((**status).clone());
                 self.put_cluster(object);
             }
+            Some(Status::Remediation(status)) if self.remediations[&key.name].status.as_ref() != Some(&**status) => {
+                let mut object = self.remediations[&key.name].clone();
+                object.status = Some((**status).clone());
+                self.put_remediation(object);
+            }
             _ => {}
         }
     }
@@ -256,7 +289,7 @@ impl World {
             self.fleet.inject(injected);
         }
         let answer = match step {
-            Step::Record(_) | Step::WriteSpec(_) | Step::DropFinalizer | Step::TieNode(_) => {
+            Step::Record(_) | Step::WriteSpec(_) | Step::DropFinalizer | Step::TieNode(_) | Step::HandOver(_) => {
                 let unheard =
                     || Err(Fault::Unavailable { message: "the API server did not take the patch".to_owned() });
                 let done = if chance == Chance::Refused { unheard() } else { Ok(Answer::Done) };
@@ -329,7 +362,12 @@ impl World {
             Step::SwapOff { .. } => self.fleet.swap_off(proof).now_or_never().unwrap().map(|(_, view)| view),
             Step::Deploy { order, .. } => self.fleet.deploy(proof, order, b"#cloud-config").now_or_never().unwrap(),
             Step::Release { order, .. } => self.fleet.release(proof, order).now_or_never().unwrap(),
-            Step::Power { comment, .. } => self.fleet.power_on(proof, comment).now_or_never().unwrap(),
+            Step::Power { to: PowerOrder::On, comment, .. } => {
+                self.fleet.power_on(proof, comment).now_or_never().unwrap()
+            }
+            Step::Power { to: PowerOrder::Off, comment, .. } => {
+                self.fleet.power_off(proof, comment).now_or_never().unwrap()
+            }
             Step::Quarantine { order, .. } => self.fleet.quarantine(proof, order).now_or_never().unwrap(),
             other => unreachable!("{other:?} needs no proof"),
         };
@@ -337,8 +375,10 @@ impl World {
     }
 
     fn patch(&mut self, key: &Key, step: &Step) {
-        if key.kind == Kind::Cluster {
-            return self.patch_cluster(key, step);
+        match key.kind {
+            Kind::Cluster => return self.patch_cluster(key, step),
+            Kind::Remediation => return self.patch_remediation(key, step),
+            Kind::Machine | Kind::Template => {}
         }
         let mut object = self.machines[&key.name].clone();
         match step {
@@ -395,6 +435,34 @@ impl World {
         self.put_cluster(object);
     }
 
+    fn patch_remediation(&mut self, key: &Key, step: &Step) {
+        let mut object = self.remediations[&key.name].clone();
+        match step {
+            Step::Record(Intent::PowerCycles(cycles)) => {
+                if object.metadata.deletion_timestamp.is_none() {
+                    object.metadata.finalizers = Some(vec![REMEDIATION_FINALIZER.to_owned()]);
+                }
+                annotate(&mut object.metadata, POWER_CYCLES_ANNOTATION, &cycles.text());
+                match cycles.open() {
+                    Some(_) => annotate(&mut object.metadata, BLOCK_MOVE_ANNOTATION, ""),
+                    None => drop(object.metadata.annotations.as_mut().unwrap().remove(BLOCK_MOVE_ANNOTATION)),
+                }
+            }
+            Step::Record(Intent::UnblockMove) => {
+                object.metadata.annotations.as_mut().unwrap().remove(BLOCK_MOVE_ANNOTATION);
+            }
+            Step::HandOver(order) => {
+                let mut machine = self.core_machines[&order.machine].clone();
+                assert_eq!(machine.metadata.uid.as_deref(), Some(&*order.uid));
+                machine.owner_remediates = true;
+                return self.put_core_machine(machine);
+            }
+            Step::DropFinalizer => object.metadata.finalizers = None,
+            other => unreachable!("{other:?} is no patch of a MaasRemediation"),
+        }
+        self.put_remediation(object);
+    }
+
     /// Plans, feeds and executes one object until it plans nothing more; the steps that were done.
     pub(crate) fn settle(&mut self, key: &Key) -> Vec<Step> {
         let mut steps = Vec::new();
@@ -404,6 +472,7 @@ impl World {
                 Kind::Machine => self.machines.contains_key(&key.name),
                 Kind::Cluster => self.clusters.contains_key(&key.name),
                 Kind::Template => true,
+                Kind::Remediation => self.remediations.contains_key(&key.name),
             };
             if !there {
                 return steps;

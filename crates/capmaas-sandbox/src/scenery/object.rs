@@ -252,6 +252,9 @@ impl Condition {
     }
 }
 
+/// Conditions that other controllers than the object's own write; they stay.
+const OF_OTHERS: [&str; 3] = ["ExternallyRemediated", "HealthCheckSucceeded", "OwnerRemediated"];
+
 /// The list for `status.conditions`: a condition that keeps its status keeps its transition time.
 pub(super) fn conditions(on: &Object, now: Timestamp, wanted: &[Condition]) -> Value {
     let list = wanted.iter().map(|c| {
@@ -262,7 +265,8 @@ pub(super) fn conditions(on: &Object, now: Timestamp, wanted: &[Condition]) -> V
             "lastTransitionTime": since.unwrap_or_else(|| rfc3339(now)),
         })
     });
-    list.collect()
+    let others = OF_OTHERS.into_iter().filter_map(|kind| on.condition(kind).cloned());
+    list.chain(others).collect()
 }
 
 /// Kubernetes' time format: whole seconds, UTC.

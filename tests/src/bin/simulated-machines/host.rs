@@ -68,9 +68,9 @@ impl Host {
 
     /// Follows power.
     pub(crate) fn follow(&mut self, shared: &Arc<Shared>, machine: &Machine) {
-        match (&self.running, machine.powered) {
+        match (&self.running, machine.powered && !machine.hung) {
             (Some(_), false) => {
-                tracing::info!(host = self.machine.hostname, "power off");
+                tracing::info!(host = self.machine.hostname, hung = machine.hung, "nothing runs any more");
                 self.stop(shared);
             }
             (None, true) => {

@@ -21,6 +21,8 @@ pub(crate) struct Machine {
     /// As a list filter of MAAS names it.
     pub(crate) status: String,
     pub(crate) powered: bool,
+    /// Nothing on it runs on, though it has power.
+    pub(crate) hung: bool,
     pub(crate) addresses: Vec<IpAddr>,
     /// Counts deployments: another number is another system on the disk.
     pub(crate) deployment: u64,

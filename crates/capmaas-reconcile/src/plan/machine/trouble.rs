@@ -199,6 +199,12 @@ impl Pass<'_, '_> {
         self.wanted.yes(conditions::MACHINE_DEPLOYED, reason::MACHINE_DEPLOYED);
         self.status.ready = false;
         let hostname = &view.hostname;
+        if let Some(by) = seen.remedied_by {
+            // One decides on its power: what is off for a moment is not to be switched on by two.
+            let message = format!("machine {hostname} is powered off, its power is MaasRemediation {}'s", by.name);
+            self.wanted.no(conditions::READY, &Why::new(reason::POWER_CYCLING, message));
+            return None;
+        }
         let policy = seen.object.spec.power.clone().unwrap_or_default();
         let leaving = seen.machine.as_ref().is_some_and(|(_, m)| m.is_some_and(CoreMachine::is_deleting));
         if policy.when_off == WhenOff::Report || leaving || view.locked {
@@ -210,7 +216,8 @@ impl Pass<'_, '_> {
         // What this process did counts also when its note was written over.
         let last = self.status.powered_on.iter().map(|time| time.0).max().max(seen.memory.powered);
         let comment = format!("{}{}: spec.power.whenOff", QuarantineOrder::SIGNATURE, self.name());
-        let step = |noted| Step::Power { host: view.id.clone(), token: token.clone(), comment, noted };
+        let to = PowerOrder::On;
+        let step = |noted| Step::Power { host: view.id.clone(), token: token.clone(), to, comment, noted };
         if let Some(last) = last {
             // Noted and not done: it was to be done, now or by the process before this one.
             let open = seen.memory.powered.is_none_or(|done| done < last) && last + NOTE_COUNTS > self.now;
