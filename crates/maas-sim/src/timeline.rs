@@ -296,8 +296,9 @@ impl Region {
         match (before, after) {
             (true, false) => {
                 machine.faults.hung = false;
+                let lost = machine.ephemeral && machine.status == Status::Deployed;
                 self.happenings.push(Happening::PoweredOff { system_id: system_id.clone() });
-                if machine.ephemeral && machine.status == Status::Deployed {
+                if lost {
                     self.happenings.push(Happening::Wiped { system_id });
                 }
             }
