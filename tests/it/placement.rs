@@ -102,7 +102,9 @@ async fn promise(hand: &Hand<'_>, asks: &[Ask]) -> Vec<BTreeSet<String>> {
 #[test]
 fn what_is_promised_before_anything_is_applied_is_what_is_claimed_then() {
     let (mut short, mut full) = (0, 0);
-    for seed in 1..=20 {
+    // CAPMAAS_FIT_SEEDS=100 for more.
+    let seeds = std::env::var("CAPMAAS_FIT_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(8);
+    for seed in 1..=seeds {
         let (config, documents) = world(seed);
         let asks = asks(&documents);
         let wanted: usize = asks.iter().map(|ask| ask.replicas).sum();
@@ -142,7 +144,7 @@ fn what_is_promised_before_anything_is_applied_is_what_is_claimed_then() {
         });
         if promised.iter().map(BTreeSet::len).sum::<usize>() < wanted { short += 1 } else { full += 1 }
     }
-    assert!(short >= 3 && full >= 3, "{short} fleets were too small, {full} were not: both are looked at");
+    assert!(short >= 2 && full >= 2, "{short} fleets were too small, {full} were not: both are looked at");
 }
 
 #[test]
