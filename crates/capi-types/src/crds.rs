@@ -79,8 +79,7 @@ fn finish(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     let mut stored = crd.spec.versions.remove(0);
     if let Some(schema) = stored.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
         tidy(schema, "");
-        let required: Vec<_> =
-            REQUIRED.iter().filter(|(of, _)| *of == kind).flat_map(|(_, fields)| *fields).collect();
+        let required: Vec<_> = REQUIRED.iter().filter(|(of, _)| *of == kind).flat_map(|(_, fields)| *fields).collect();
         if !required.is_empty()
             && let Some(spec) = machine_or_cluster_spec(schema, &kind)
         {
