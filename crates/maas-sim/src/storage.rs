@@ -204,6 +204,9 @@ impl Region {
             if call.method() == "DELETE" {
                 return Ok(Reply::no_content());
             }
+            if call.op() == "set_boot_disk" {
+                return Ok(Reply::text(200, "OK"));
+            }
         }
         let m = self.machines.get(&id).ok_or_else(|| Reply::missing("Machine"))?;
         let disk = m.block_devices().find(|d| d.id == disk_id).ok_or_else(|| Reply::missing("BlockDevice"))?;

@@ -108,7 +108,7 @@ operations! {
     BLOCK_DEVICE_REMOVE_TAG = "blockdevice.remove_tag", POST "nodes/{}/blockdevices/{}/" ? "remove_tag",
         Write, Converging, Json ["tag"];
     BLOCK_DEVICE_SET_BOOT_DISK = "blockdevice.set_boot_disk", POST "nodes/{}/blockdevices/{}/" ? "set_boot_disk",
-        Write, Converging, Json;
+        Write, Converging, Nothing;
     BLOCK_DEVICE_UNFORMAT = "blockdevice.unformat", POST "nodes/{}/blockdevices/{}/" ? "unformat", Write, Once, Json;
     BLOCK_DEVICE_UNMOUNT = "blockdevice.unmount", POST "nodes/{}/blockdevices/{}/" ? "unmount", Write, Once, Json;
 

@@ -34,7 +34,7 @@ pub(super) async fn interfaces(lab: &Lab) -> Result<()> {
     let link = LinkSubnet { mode: LinkMode::Static, subnet: Some("lab-net".into()), ..Default::default() };
     let linked = nics.link_subnet(&id, bond.id, &link).await?;
     let own = linked.links[0].id;
-    assert!(nics.unlink_subnet(&id, bond.id, &Unlink { link: Some(own) }).await?.links.is_empty());
+    assert!(nics.unlink_subnet(&id, bond.id, &Unlink { link: Some(maas_client::LinkId(own)) }).await?.links.is_empty());
     let bridge = CreateBridge { name: Some("br0".into()), parent: Some(bond.id), ..Default::default() };
     let bridge = nics.create_bridge(&id, &bridge).await?;
     let fabric = lab.client.fabrics().list().await?[0].id;
