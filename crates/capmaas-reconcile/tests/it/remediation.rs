@@ -125,7 +125,7 @@ fn until(world: &mut World, requests: &[&str], minutes: i64) -> Vec<(i64, String
         for n in requests {
             if world.remediations.contains_key(&name(n)) {
                 let steps = world.settle(&remedy(n));
-                let at = world.now.duration_since(t0()).as_mins() as i64;
+                let at = world.now.duration_since(t0()).as_mins();
                 done.extend(steps.into_iter().map(|step| (at, (*n).to_owned(), step)));
             }
         }
@@ -321,7 +321,8 @@ fn a_machine_that_was_taken_away_behind_our_back_is_not_switched_by_an_old_look(
 
 #[test]
 fn healthy_deleted_and_foreign_machines_are_left_alone() {
-    let cases: [(&str, fn(&mut World), &str); 4] = [
+    type Change = fn(&mut World);
+    let cases: [(&str, Change, &str); 4] = [
         ("healthy", |w| w.put_core_machine(core("m0")), "MachineHealthy"),
         (
             "deleted",
