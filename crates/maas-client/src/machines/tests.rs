@@ -103,7 +103,9 @@ async fn constraints_and_options_go_into_the_form_and_booleans_only_as_true() {
         interfaces: Some("eth:fabric=f".into()),
         devices: Some("vendor_id=10de".into()),
         subnets: strings(&["s"]),
+        not_subnets: strings(&["t"]),
         fabrics: strings(&["f"]),
+        not_fabrics: strings(&["g"]),
         power_state: vec![PowerState::Off],
         not_pod_type: strings(&["lxd", "virsh"]),
         agent_name: Some("t".into()),
@@ -123,7 +125,7 @@ async fn constraints_and_options_go_into_the_form_and_booleans_only_as_true() {
         [
             "op=allocate system_id=aaaaaa&name=node01.maas&tags=a&not_tags=b&zone=z&not_in_zone=y&pool=p\
              &not_in_pool=q&arch=amd64&cpu_count=2&mem=2048&storage=root%3A10%28ssd%29\
-             &interfaces=eth%3Afabric%3Df&devices=vendor_id%3D10de&subnets=s&fabrics=f&power_state=off\
+             &interfaces=eth%3Afabric%3Df&devices=vendor_id%3D10de&subnets=s&not_subnets=t&fabrics=f&not_fabrics=g&power_state=off\
              &not_pod_type=lxd&not_pod_type=virsh&agent_name=t&comment=c&bridge_all=true&dry_run=true",
             "op=allocate ",
             "op=release erase=true&quick_erase=true",
