@@ -20,7 +20,8 @@ async fn it_waits_for_kinds_and_credentials_and_takes_both_up_without_a_restart(
     assert_eq!(controller.health("/healthz").await.0, 200);
     let (code, answer) = controller.health("/readyz").await;
     assert!(
-        code == 503 && answer.contains("Cluster, MaasCluster, MaasMachine, MaasMachineTemplate, Machine"),
+        code == 503
+            && answer.contains("Cluster, MaasCluster, MaasMachine, MaasMachineTemplate, MaasRemediation, Machine"),
         "{answer}"
     );
 
