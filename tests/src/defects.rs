@@ -128,7 +128,6 @@
 //! |  |  | unit | `crates/capi-types/src/crds/tests.rs::schemas_are_structural_bounded_and_without_surprises` |
 //! | W-56 | remediation types | embedded | `tests/it/remediation.rs::a_hung_worker_is_healed_by_one_power_cycle_and_stays_the_machine_that_it_was` |
 //! |  |  | embedded | `tests/it/remediation.rs::a_dead_worker_is_tried_as_often_as_the_strategy_says_and_then_replaced_by_its_owner_on_another_machine` |
-//! |  |  | e2e | `remediation` |
 //! | W-56 | MachinePool and IPAM | not offered | no resource of MAAS stands for a pool of machines; addresses are MAAS's own to give |
 //! | W-57 | a stored map of failure domains is read, and becomes a list with the next write | unit | `crates/capi-types/src/crds/tests.rs::stored_failure_domains_read_as_map_and_as_list` |
 //! |  |  | unit | `crates/capmaas-reconcile/tests/it/contract.rs::a_stored_map_of_failure_domains_becomes_a_list_with_the_next_status_whatever_that_is_about` |
