@@ -38,7 +38,12 @@ pub(super) fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
 /// What of an object would alarm somebody who looks at all of its conditions.
 fn alarms(object: &Value) -> Vec<String> {
     let all = object["status"]["conditions"].as_array();
+    // A MachineHealthCheck leaves the condition of its request on the Machine that has become healthy.
+    let healed = condition(object, "HealthCheckSucceeded").0 == "True";
     let bad = all.into_iter().flatten().filter(|condition| {
+        if healed && condition["type"] == "ExternallyRemediated" {
+            return false;
+        }
         let good = if BAD_WHEN_TRUE.contains(&text(condition, "/type")) { "False" } else { "True" };
         condition["status"] != good
     });
@@ -303,5 +308,12 @@ mod tests {
             {"type": "RollingOut", "status": "True", "reason": "R", "message": "m"},
         ]}});
         assert_eq!(alarms(&object), ["K n: Available Unknown R m", "K n: RollingOut True R m"]);
+        let request = |healthy: &str| {
+            json!({"kind": "K", "metadata": {"name": "n"}, "status": {"conditions": [
+                {"type": "HealthCheckSucceeded", "status": healthy}, {"type": "ExternallyRemediated", "status": "False"},
+            ]}})
+        };
+        assert_eq!(alarms(&request("True")), Vec::<String>::new(), "what is left of a request that is over");
+        assert_eq!(alarms(&request("False")).len(), 2);
     }
 }
